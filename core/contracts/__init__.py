@@ -1,0 +1,67 @@
+"""The contracts: protocols that plugins implement and the value types that cross them."""
+
+from core.contracts.config import PluginConfig
+from core.contracts.decision import DecisionRule
+from core.contracts.errors import Ambiguous, ContractError, InvalidParams, NotYet, SetupError
+from core.contracts.evaluation import Evaluation, ItemScore, Split
+from core.contracts.executor import Executor, Stream
+from core.contracts.job import TERMINAL, Caps, Handle, Job, JobState, Manifest, Observation, Offer, Reaped, Resources
+from core.contracts.objective import Objective
+from core.contracts.policy import Policy
+from core.contracts.proposal import Proposal
+from core.contracts.reward import Reward, WeightedReward
+from core.contracts.space import CategoricalParam, FloatParam, IntParam, Param, Scalar, Space
+from core.contracts.study import BudgetView, Study, StudyView
+from core.contracts.task import EvaluateContext, Task, TrainContext
+from core.contracts.tracker import Tracker
+from core.contracts.trial import Trial, TrialStatus
+from core.contracts.verdict import Decision, Verdict
+from core.contracts.version import CONTRACT_VERSION
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "TERMINAL",
+    "Ambiguous",
+    "BudgetView",
+    "Caps",
+    "CategoricalParam",
+    "ContractError",
+    "Decision",
+    "DecisionRule",
+    "EvaluateContext",
+    "Evaluation",
+    "Executor",
+    "FloatParam",
+    "Handle",
+    "IntParam",
+    "InvalidParams",
+    "ItemScore",
+    "Job",
+    "JobState",
+    "Manifest",
+    "NotYet",
+    "Objective",
+    "Observation",
+    "Offer",
+    "Param",
+    "PluginConfig",
+    "Policy",
+    "Proposal",
+    "Reaped",
+    "Resources",
+    "Reward",
+    "Scalar",
+    "SetupError",
+    "Space",
+    "Split",
+    "Stream",
+    "Study",
+    "StudyView",
+    "Task",
+    "Tracker",
+    "TrainContext",
+    "Trial",
+    "TrialStatus",
+    "Verdict",
+    "WeightedReward",
+]

@@ -1,0 +1,113 @@
+"""A job and what an executor says of it: command, files, handle, observation, offer."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+JobState = Literal[
+    "queued", "provisioning", "running", "succeeded", "failed", "preempted", "cancelled", "lost", "unknown"
+]
+TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "preempted", "cancelled", "lost"})
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one job needs. cpus: cores. gpus: whole GPUs. gpu_type: e.g. "A100", None = any.
+    memory_gb: GiB of memory, None = not stated."""
+
+    cpus: float = 1.0
+    gpus: int = 0
+    gpu_type: str | None = None
+    memory_gb: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an executor runs, knowing nothing of tasks.
+
+    token: idempotency key "<study>/<trial>/<phase>/a<attempt>"; unique for ever.
+    owner: the study's id; everything created carries it as a tag.
+    command: argv, run in a fresh, empty job folder that holds `files`; a first word "python"
+        means an interpreter that can import `core` and the study's plugins.
+    files: path inside the job folder → local file or folder to place there (read-only input).
+    env: additional environment; the rest is the executor's allowlist, never secrets.
+    resources: what it needs. deadline_s: seconds after which the far side kills it, whether or
+        not the controller is alive. outputs: names in the job folder that `fetch` brings back.
+    The command writes metrics to metrics.jsonl and, last and by rename, result.json.
+    """
+
+    token: str
+    owner: str
+    command: tuple[str, ...]
+    files: dict[str, Path] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+    deadline_s: float = 3600.0
+    outputs: tuple[str, ...] = ("result.json",)
+
+
+@dataclass(frozen=True)
+class Handle:
+    """An executor's name for a submitted job: JSON, journaled, valid after a restart."""
+
+    token: str
+    id: str
+    data: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What an executor knows of a job now.
+
+    state: "unknown" is never final; "preempted" and "lost" are retried under a new attempt.
+    exit_code: of the command once it ended (negative = killed by that signal).
+    reason: a stable word where there is more to say: "deadline", "cancelled",
+        "controller-died", "oom", "preempted", or a sentence.
+    seconds: run time so far, billable. usd: accrued cost in US dollars. hardware: for the report.
+    """
+
+    token: str
+    state: JobState
+    exit_code: int | None = None
+    reason: str = ""
+    seconds: float = 0.0
+    usd: float = 0.0
+    hardware: str = ""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Hardware an executor could give a request. usd_per_hour: price, 0 for owned machines.
+    available: how many at once, None = unknown."""
+
+    hardware: str
+    usd_per_hour: float = 0.0
+    available: int | None = None
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What an executor can do.
+
+    slots: how many jobs may run at once. spot: whether jobs can be preempted.
+    detached: whether jobs outlive the controller. priced: whether jobs cost money.
+    """
+
+    slots: int = 1
+    spot: bool = False
+    detached: bool = False
+    priced: bool = False
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `fetch` brought: path relative to the destination → sha256 hex digest."""
+
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reaped:
+    """What `reap` found and deleted: the tokens (or ids) of jobs that nobody waits for."""
+
+    tokens: tuple[str, ...] = ()

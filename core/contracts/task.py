@@ -1,0 +1,104 @@
+"""A task: what is trained and what "better" means."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from core.contracts.evaluation import Evaluation, Split
+from core.contracts.objective import Objective
+from core.contracts.reward import WeightedReward
+from core.contracts.space import Scalar, Space
+
+
+class TrainContext(Protocol):
+    """What `Task.train` is given.
+
+    params: one value per parameter of the space. seed: of this training run. deadline_s:
+    seconds this job may take in all. cache: as in `Task.prepare`. checkpoint_dir: an empty
+    folder; whatever stands there at the end is the checkpoint. rewards: from the config's
+    `task.rewards`. resume_from: the partial checkpoint of an earlier attempt, or None.
+    """
+
+    params: Mapping[str, Scalar]
+    seed: int
+    deadline_s: float
+    cache: Path
+    checkpoint_dir: Path
+    rewards: tuple[WeightedReward, ...]
+    resume_from: Path | None
+
+    def report(self, step: int, total: int | None = None, **metrics: float) -> None:
+        """Stream live metrics of one training step; cheap, call it at every logging step."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Whether to end early (cancelled, or the deadline is near): save and return."""
+        ...
+
+    def remaining(self) -> float:
+        """Seconds left until the deadline."""
+        ...
+
+
+class EvaluateContext(Protocol):
+    """What `Task.evaluate` is given.
+
+    cache: as in `Task.prepare`. sealed: a folder that only evaluating processes are given;
+    held-out answers belong there and nowhere else. deadline_s: seconds this job may take.
+    """
+
+    cache: Path
+    sealed: Path
+    deadline_s: float
+
+    def report(self, step: int, total: int | None = None, **metrics: float) -> None:
+        """Stream progress, e.g. items scored so far."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Whether to end early; an evaluation that ends early must raise, not score a part."""
+        ...
+
+    def remaining(self) -> float:
+        """Seconds left until the deadline."""
+        ...
+
+
+class Task(Protocol):
+    """What is trained, on what, and how it is scored.
+
+    Constructed as `task_class(config)` with its validated `Config`, both in the controller
+    (which only reads `objective`, `space` and `resources`, so that construction must be light
+    and import nothing heavy) and in each job's process. Training and evaluation are never the
+    same process; the training process must never read evaluation answers.
+    """
+
+    @property
+    def objective(self) -> Objective:
+        """The metric and direction that selection uses."""
+        ...
+
+    @property
+    def space(self) -> Space:
+        """What a policy may choose. Its defaults are the task author's own settings."""
+        ...
+
+    def prepare(self, cache: Path) -> None:
+        """Make what training and evaluation share (base model, tokenised training data).
+
+        Called in every job's process before `train` or `evaluate`, and once in a job of its
+        own before the first trial; never concurrently for the same cache folder. Idempotent
+        and content-addressed: a second call returns at once, other settings use other paths.
+        Raises SetupError for a configuration that cannot work.
+        """
+        ...
+
+    def train(self, context: TrainContext) -> None:
+        """Train with `context.params` and leave the checkpoint in `context.checkpoint_dir`.
+        Any exception makes the trial failed, with the exception as its error."""
+        ...
+
+    def evaluate(self, checkpoint: Path | None, split: Split, context: EvaluateContext) -> Evaluation:
+        """Score a checkpoint folder (None = the untouched starting model) on a split. The same
+        checkpoint and split give the same scores; items have the same ids every time."""
+        ...

@@ -1,0 +1,195 @@
+"""The events of a journal: everything that ever happens to a study, as typed values."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from core.contracts import Decision, Evaluation, Handle, JobState, Proposal, Split, TrialStatus
+from core.contracts.objective import Objective
+
+Phase = Literal["prepare", "train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class StudyCreated:
+    """The first event: what the study is. `config` is the whole resolved configuration,
+    `space` the search space as plain data, `versions` of Overnight and of what it ran on."""
+
+    study_id: str
+    name: str
+    objective: Objective
+    space: dict[str, Any]
+    seed: int
+    config: dict[str, Any]
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ControllerStarted:
+    """A controller process took the study: the first one, or one that resumed it."""
+
+    pid: int
+    host: str
+    resumed: bool
+    config: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class TrialProposed:
+    """A proposal became a trial. Trial 0 is the baseline."""
+
+    trial: int
+    proposal: Proposal
+
+
+@dataclass(frozen=True)
+class BudgetReserved:
+    """The worst case of one job was set aside before it was submitted."""
+
+    token: str
+    trial: int
+    seconds: float
+    usd: float
+    gpu_hours: float
+
+
+@dataclass(frozen=True)
+class BudgetSettled:
+    """What that job really took; the rest of its reservation is free again."""
+
+    token: str
+    trial: int
+    seconds: float
+    usd: float
+    gpu_hours: float
+
+
+@dataclass(frozen=True)
+class JobIntended:
+    """A job is about to be submitted under this token."""
+
+    token: str
+    trial: int
+    phase: Phase
+    attempt: int
+    deadline_s: float
+
+
+@dataclass(frozen=True)
+class JobSubmitted:
+    """The executor took the job."""
+
+    token: str
+    trial: int
+    handle: Handle
+
+
+@dataclass(frozen=True)
+class JobEnded:
+    """A job reached a terminal state and its outputs, if any, are in the study directory."""
+
+    token: str
+    trial: int
+    phase: Phase
+    attempt: int
+    state: JobState
+    exit_code: int | None = None
+    reason: str = ""
+    seconds: float = 0.0
+    hardware: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialEvaluated:
+    """The sealed evaluator scored the trial's checkpoint (without the per-item scores, which
+    the journal keeps beside its events)."""
+
+    trial: int
+    split: Split
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class TrialDecided:
+    """The decision rule judged the trial."""
+
+    trial: int
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """The trial is over; nothing of it runs any more."""
+
+    trial: int
+    status: TrialStatus
+    error: str | None = None
+    error_kind: str | None = None
+
+
+@dataclass(frozen=True)
+class IncumbentChanged:
+    """The trial is the incumbent from now on."""
+
+    trial: int
+    previous: int
+
+
+@dataclass(frozen=True)
+class TestOpened:
+    """The test split is about to be looked at, for these trials; happens once."""
+
+    trials: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """Something that a person must hear of: skipped, fallen back on, clamped, broken."""
+
+    text: str
+    trial: int | None = None
+
+
+@dataclass(frozen=True)
+class StudyInterrupted:
+    """The controller stopped in good order before the study's end; `resume` continues."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class StudyFinished:
+    """The study is over for good."""
+
+    reason: str
+
+
+Event = (
+    StudyCreated
+    | ControllerStarted
+    | TrialProposed
+    | BudgetReserved
+    | BudgetSettled
+    | JobIntended
+    | JobSubmitted
+    | JobEnded
+    | TrialEvaluated
+    | TrialDecided
+    | TrialEnded
+    | IncumbentChanged
+    | TestOpened
+    | Noticed
+    | StudyInterrupted
+    | StudyFinished
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event as recorded. at: Unix seconds (for people only). elapsed_s: the study's own
+    running time in seconds, monotonic and summed over resumes."""
+
+    seq: int
+    at: float
+    elapsed_s: float
+    event: Event

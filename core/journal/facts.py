@@ -1,0 +1,51 @@
+"""What a journal says when folded: the facts that console, report and status show."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.contracts import Space, Study
+
+StudyState = Literal["running", "interrupted", "finished"]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something skipped, fallen back on or broken: shown in the output and in the report."""
+
+    text: str
+    elapsed_s: float
+    trial: int | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The study's budget; None = no limit. trials counts proposals, not the baseline."""
+
+    trials: int | None = None
+    wall_clock_s: float | None = None
+    usd: float | None = None
+    gpu_hours: float | None = None
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """Everything known of a study at one moment.
+
+    study: the snapshot that trackers get too (trials, incumbent, spent seconds/usd/gpu_hours).
+    phases: what each running trial is doing: trial number → "train", "validation", "test".
+    created_at, updated_at: Unix seconds of the first and last event. controllers: how many
+    controllers worked on it (1 = never resumed). test_opened: trials whose test score was looked at.
+    state: "running" (or killed), "interrupted" (stopped in good order) or "finished".
+    """
+
+    study: Study
+    space: Space
+    limits: Limits
+    state: StudyState = "running"
+    notices: tuple[Notice, ...] = ()
+    phases: dict[int, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    controllers: int = 1
+    test_opened: tuple[int, ...] = ()
