@@ -1,0 +1,11 @@
+"""The commands: one file a subcommand; `study` is what runs when none is named."""
+
+# Subcommand → module, so that naming one imports nothing else. Each module has
+# `main(argv: list[str]) -> int` and its first docstring line is its help.
+COMMANDS: dict[str, str] = {
+    "resume": "core.commands.resume",
+    "status": "core.commands.status",
+    "report": "core.commands.report",
+    "compare": "core.commands.compare",
+    "plugins": "core.commands.plugins",
+}

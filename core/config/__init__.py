@@ -1,0 +1,1 @@
+"""Configuration: compose with Hydra, validate, suggest, print."""

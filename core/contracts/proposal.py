@@ -13,6 +13,7 @@ class Proposal:
     patch: a unified diff to the task's editable program, or None.
     parent: the number of the trial that this one varies, or None.
     seed: the training seed; None lets the study derive one from its own seed and the trial's number.
+    retest: whether this repeats its parent's params with a fresh seed, as a decision rule asked.
     rationale: one line for the journal and the report: why this, now.
     """
 
@@ -20,4 +21,5 @@ class Proposal:
     patch: str | None = None
     parent: int | None = None
     seed: int | None = None
+    retest: bool = False
     rationale: str = ""

@@ -1,0 +1,1 @@
+"""The guard: watches a running trial's live metrics and stops the doomed."""

@@ -139,6 +139,8 @@ class IncumbentChanged:
 class TestOpened:
     """The test split is about to be looked at, for these trials; happens once."""
 
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
     trials: tuple[int, ...]
 
 
@@ -148,6 +150,13 @@ class Noticed:
 
     text: str
     trial: int | None = None
+
+
+@dataclass(frozen=True)
+class TrackersTold:
+    """The trackers were told that the trial ended; they are not told again after a resume."""
+
+    trial: int
 
 
 @dataclass(frozen=True)
@@ -179,6 +188,7 @@ Event = (
     | IncumbentChanged
     | TestOpened
     | Noticed
+    | TrackersTold
     | StudyInterrupted
     | StudyFinished
 )

@@ -1,0 +1,1 @@
+"""Hydra configuration that core owns; plugins add their own groups and options."""

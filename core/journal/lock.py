@@ -1,0 +1,42 @@
+"""The study lock: one controller per study, told apart from a dead one by the kernel."""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import StudyBusy
+
+FILENAME = "controller.lock"
+
+
+@contextmanager
+def controller_lock(directory: Path) -> Iterator[None]:
+    """Hold the study for this process; the lock dies with the process, however it dies.
+
+    Raises StudyBusy, naming pid, host and start time of the other controller.
+    """
+    descriptor = os.open(directory / FILENAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StudyBusy(f"{directory} is being run by another controller{_holder(descriptor)}") from None
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f": process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,165 @@
+"""Effects: what the study does to the outside world, each a function for a worker thread."""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from core.contracts import Ambiguous, Evaluation, Executor, Handle, Job, NotYet
+from core.errors import StudyStopped
+from core.journal.events import Phase
+from core.study.layout import Layout
+from core.worker.result import JobResult, read_items, read_result
+from core.worker.spec import CHECKPOINT, EVALUATION, METRICS
+
+T = TypeVar("T")
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a job left, now in the study directory. problem: why it cannot be used, or None."""
+
+    result: JobResult | None = None
+    evaluation: Evaluation | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    last_line: str = ""
+    problem: str | None = None
+
+
+def submit(executor: Executor, job: Job, *, search_first: bool) -> Handle:
+    """Start a job exactly once, whatever answers get lost.
+
+    search_first: look for the job by its token before creating it (after a restart).
+    Raises StudyStopped when the executor stays out of order.
+    """
+
+    def once() -> Handle:
+        if search_first and (found := executor.find(job.token)):
+            return found
+        try:
+            return executor.submit(job, job.token)
+        except Ambiguous:
+            # The job may or may not exist. Submitting again with the same token is safe by
+            # contract, but a listing that lags could hide the first one: ask a while.
+            for pause in (0.5, 1.0, 2.0, 4.0):
+                time.sleep(pause)
+                if found := executor.find(job.token):
+                    return found
+            raise
+
+    return persist(once, f"could not submit {job.token}")
+
+
+def collect(executor: Executor, handle: Handle, layout: Layout, trial: int, phase: Phase) -> Collected:
+    """Bring a job's outputs into the study directory; may be repeated.
+
+    Raises StudyStopped when they cannot be fetched or written (disk full).
+    """
+    incoming = layout.trial(trial) / f".incoming-{phase}"
+    persist(lambda: executor.fetch(handle, incoming), f"could not fetch the outputs of {handle.token}")
+    try:
+        result = read_result(incoming)
+        log = incoming / "log.txt"
+        last_line = _last_line(log)
+        _move(log, layout.log(trial, phase))
+        _move(incoming / METRICS, layout.metrics(trial, phase))
+        evaluation, problem = None, None
+        if result is not None and result.status == "succeeded":
+            if phase == "train":
+                problem = _move_checkpoint(incoming / CHECKPOINT, layout.checkpoint(trial))
+            elif result.evaluation is not None:
+                evaluation, problem = _evaluation(result.evaluation, incoming / EVALUATION)
+                _move(incoming / EVALUATION, layout.items(trial, phase))
+        metrics = last_metrics(layout.metrics(trial, phase)) if phase == "train" else {}
+        shutil.rmtree(incoming, ignore_errors=True)
+    except OSError as error:
+        raise StudyStopped(f"could not store the outputs of {handle.token}: {error}") from error
+    return Collected(result, evaluation, metrics, last_line, problem)
+
+
+def cancel(executor: Executor, handle: Handle, grace_s: float) -> None:
+    """Stop a job and delete what is left of it; returns when it is gone.
+
+    Raises StudyStopped when it is still there long after the grace time.
+    """
+    end = time.monotonic() + grace_s + 30.0
+    while True:
+        try:
+            persist(lambda: executor.cancel(handle, grace_s), f"could not cancel {handle.token}")
+            return
+        except NotYet:
+            if time.monotonic() > end:
+                raise StudyStopped(f"{handle.token} is still there {grace_s + 30:.0f} s after it was cancelled") from None
+            time.sleep(0.05)
+
+
+def persist(action: Callable[[], T], what: str) -> T:
+    """Do something with an executor, patiently: up to 5 tries, 0.2 to 3.2 seconds apart.
+
+    NotYet passes through. Raises StudyStopped with the last cause.
+    """
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return action()
+        except (NotYet, StudyStopped):
+            raise
+        except Exception as error:
+            if attempt == _TRIES:
+                raise StudyStopped(f"{what} after {_TRIES} tries: {type(error).__name__}: {error}") from error
+            time.sleep(0.1 * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def last_metrics(path: Path) -> dict[str, float]:
+    """The last finite value of every metric in a metrics.jsonl."""
+    found: dict[str, float] = {}
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return found
+    for line in lines:
+        try:
+            metrics = json.loads(line)["metrics"]
+            found.update({k: float(v) for k, v in metrics.items() if v is not None and math.isfinite(float(v))})
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # a torn or foreign line; the live watch has said so already
+    return found
+
+
+def _evaluation(summary: Evaluation, path: Path) -> tuple[Evaluation | None, str | None]:
+    try:
+        evaluation = replace(summary, items=read_items(path))
+    except (OSError, ValueError) as error:
+        return None, f"the evaluation's item scores cannot be read: {error}"
+    problem = evaluation.problem()
+    return (None, problem) if problem else (evaluation, None)
+
+
+def _move(source: Path, target: Path) -> None:
+    if source.exists():
+        source.replace(target)
+
+
+def _move_checkpoint(source: Path, target: Path) -> str | None:
+    if not source.is_dir():
+        return "training succeeded but its checkpoint did not come back"
+    if target.exists():
+        shutil.rmtree(target)
+    source.replace(target)
+    return None
+
+
+def _last_line(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            text = file.read().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in lines[-1])[:300] if lines else ""

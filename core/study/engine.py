@@ -1,0 +1,385 @@
+"""The engine: the study loop, from ask to record; resume is the same loop on a replayed journal."""
+
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from core.budget.ledger import Cost, Ledger, total
+from core.contracts import InvalidParams, Observation, Proposal
+from core.errors import JournalError, OvernightError, StudyStopped
+from core.guard.live import Doomed, LiveGuard
+from core.journal import events as ev
+from core.journal.fold import JobRecord, TrialRecord
+from core.study import effects, stages
+from core.study.decide import decide
+from core.study.failures import retriable
+from core.study.interrupt import Interrupt, Interrupted
+from core.study.jobs import build_job, deadline, token
+from core.study.layout import Layout
+from core.study.notifier import Notifier, drain
+from core.study.outcomes import conclude, job_ended
+from core.study.parts import Parts
+from core.study.recorder import Recorder
+from core.study.watch import JobWatch, Look, judge, look, take_steps
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Pending:
+    """Work in another thread and what to do with its answer."""
+
+    future: Future[Any]
+    then: Callable[[Any], None]
+
+
+class Engine:
+    """Runs one study to its end.
+
+    Only the thread that calls `run` touches the journal. Executor calls run in a small pool,
+    policy calls in a thread of their own; no lock is held over any call.
+    """
+
+    def __init__(
+        self, parts: Parts, recorder: Recorder, layout: Layout, notifier: Notifier, interrupt: Interrupt, *, resumed: bool
+    ) -> None:
+        self._parts = parts
+        self._recorder = recorder
+        self._fold = recorder.fold
+        self._layout = layout
+        self._notifier = notifier
+        self._interrupt = interrupt
+        self._resumed = resumed
+        self._pool = ThreadPoolExecutor(max(4, min(32, parts.caps.slots + 2)), thread_name_prefix="executor")
+        self._policy_thread = ThreadPoolExecutor(1, thread_name_prefix="policy")
+        self._pending: dict[str, _Pending] = {}
+        self._watches: dict[str, JobWatch] = {}
+        self._adopt = {job.token for job in stages.running_jobs(self._fold)} if resumed else set[str]()
+        self._told_policy = 0
+        self._next_poll = 0.0
+        self._closing: str | None = None
+        self._fatal: OvernightError | None = None
+
+    def run(self) -> str:
+        """Work until the study is finished; returns why it ended.
+
+        Raises Interrupted after a signal, StudyStopped (or a UsageError from preparation) when
+        it cannot go on; in every case running jobs are stopped and what could be recorded is.
+        """
+        try:
+            self._reap()
+            while (reason := self._tick()) is None:
+                self._pause()
+            self._settle_pending()
+        except (Interrupted, OvernightError) as stop:
+            self._stop_everything()
+            self._say_interrupted(stop)
+            raise
+        except BaseException:
+            self._stop_everything()
+            raise
+        else:
+            self._recorder.record(ev.StudyFinished(reason))
+            return reason
+        finally:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._policy_thread.shutdown(wait=False, cancel_futures=True)
+
+    # One round of the loop.
+
+    def _tick(self) -> str | None:
+        self._interrupt.check()
+        self._collect_finished()
+        self._note_trackers()
+        if self._fatal is not None:
+            raise self._fatal
+        self._decide()
+        if stages.BASELINE not in self._fold.records:
+            self._recorder.record(ev.TrialProposed(stages.BASELINE, Proposal(rationale="the untouched starting model")))
+        for record in stages.active(self._fold):
+            self._advance(record)
+        self._poll()
+        self._ask()
+        return self._end()
+
+    def _pause(self) -> None:
+        timeout = max(0.0, min(self._parts.settings.poll_s, self._next_poll - time.monotonic()))
+        futures = [pending.future for pending in self._pending.values()]
+        if futures:
+            wait(futures, timeout=max(timeout, 0.01), return_when=FIRST_COMPLETED)
+        else:
+            time.sleep(max(timeout, 0.005))
+
+    def _collect_finished(self) -> None:
+        for key in [key for key, pending in self._pending.items() if pending.future.done()]:
+            pending = self._pending.pop(key)
+            pending.then(pending.future.result())
+
+    def _start(self, key: str, action: Callable[[], T], then: Callable[[T], None], *, policy: bool = False) -> None:
+        pool = self._policy_thread if policy else self._pool
+        self._pending[key] = _Pending(pool.submit(action), then)
+
+    # Trials.
+
+    def _advance(self, record: TrialRecord) -> None:
+        phase = stages.next_phase(self._fold, record)
+        if phase is None:
+            return
+        job = record.job(phase)
+        if job is None or job.ended is not None:
+            job = self._intend(record, phase, 1 if job is None else job.attempt + 1)
+        if job is not None and job.handle is None and job.token not in self._pending:
+            self._submit(record, job)
+
+    def _intend(self, record: TrialRecord, phase: ev.Phase, attempt: int) -> JobRecord | None:
+        number = record.trial.number
+        seconds = deadline(self._parts, phase)
+        left = self._ledger().left()
+        if phase == "train" and left.seconds is not None and (rest := left.seconds - 3 * self._baseline_s()) < seconds:
+            seconds = max(1.0, rest)
+            text = f"trial {number} may train for {seconds:.0f} s only: no more of the wall-clock budget is left"
+            self._recorder.record(ev.Noticed(text, number))
+        worst = self._parts.price.of(seconds)
+        key = token(self._fold.creation.study_id, number, phase, attempt)
+        self._recorder.record(
+            ev.BudgetReserved(key, number, worst.seconds, worst.usd, worst.gpu_hours),
+            ev.JobIntended(key, number, phase, attempt, seconds),
+        )
+        return record.job(phase)
+
+    def _submit(self, record: TrialRecord, job: JobRecord) -> None:
+        created = self._fold.creation
+        seed = stages.training_seed(created.seed, record.trial)
+        try:
+            order = build_job(
+                self._parts, self._layout, created.study_id, record.trial, job.phase, job.attempt, job.deadline_s, seed
+            )
+        except OSError as error:
+            raise StudyStopped(f"cannot write the job of trial {job.trial}: {error}") from error
+        executor, adopted = self._parts.executor, job.token in self._adopt
+        self._start(
+            job.token,
+            lambda: effects.submit(executor, order, search_first=adopted),
+            lambda handle: self._recorder.record(ev.JobSubmitted(job.token, job.trial, handle)),
+        )
+
+    def _poll(self) -> None:
+        now = time.monotonic()
+        if "poll" in self._pending or now < self._next_poll:
+            return
+        jobs = [job for job in stages.running_jobs(self._fold) if job.handle and job.token not in self._pending]
+        for job in jobs:
+            if job.token not in self._watches:
+                self._watches[job.token] = JobWatch(job, LiveGuard(self._parts.settings.guard))
+        self._next_poll = now + self._parts.settings.poll_s
+        if jobs:
+            handles = [(job.handle, self._watches[job.token].offset) for job in jobs if job.handle]
+            executor = self._parts.executor
+            self._start("poll", lambda: effects.persist(lambda: look(executor, handles), "could not poll"), self._looked)
+
+    def _looked(self, found: Look) -> None:
+        for key, observation in found.observations.items():
+            watch = self._watches[key]
+            if watch.job.ended is not None or key in self._pending:
+                continue
+            before = watch.unreadable
+            steps = take_steps(watch, *found.chunks[key])
+            if watch.unreadable and not before:
+                text = f"trial {watch.job.trial} writes metrics that cannot be read; such lines are left out"
+                self._recorder.record(ev.Noticed(text, watch.job.trial))
+            for step in steps:
+                self._recorder.progress(watch.job.trial, watch.job.phase, step.step, step.total, step.metrics)
+            doomed = judge(watch, steps)
+            if observation.state in ("succeeded", "failed", "preempted", "cancelled", "lost") or doomed:
+                self._end_job(watch.job, observation, doomed)
+
+    def _end_job(self, job: JobRecord, seen: Observation, doomed: Doomed | None) -> None:
+        handle, executor, layout, grace = job.handle, self._parts.executor, self._layout, self._parts.settings.grace_s
+        assert handle is not None
+
+        def fetch() -> effects.Collected:
+            if doomed is None and retriable(seen):
+                return effects.Collected()  # its machine is gone, and with it whatever it made
+            found = effects.collect(executor, handle, layout, job.trial, job.phase)
+            if doomed is not None:
+                effects.cancel(executor, handle, grace)
+            return found
+
+        self._start(job.token, fetch, lambda found: self._ended(job, seen, found, doomed))
+
+    def _ended(self, job: JobRecord, seen: Observation, found: effects.Collected, doomed: Doomed | None) -> None:
+        record = self._fold.records[job.trial]
+        events, items, self._fatal = conclude(
+            record, job, seen, found, self._parts.price, self._parts.settings.retries, doomed
+        )
+        self._recorder.record(*events, items=items)
+        self._watches.pop(job.token, None)
+        self._tell_policy()
+        handle, executor, grace = job.handle, self._parts.executor, self._parts.settings.grace_s
+        assert handle is not None
+        self._start(f"clean {job.token}", lambda: effects.cancel(executor, handle, grace), lambda _: None)
+        if stages.failures_in_a_row(self._fold) >= self._parts.settings.max_failures:
+            last = self._fold.records[job.trial].trial.error
+            self._fatal = self._fatal or StudyStopped(
+                f"{self._parts.settings.max_failures} trials failed in a row (max_failures), the last one: {last}"
+            )
+
+    def _decide(self) -> None:
+        for record in stages.undecided(self._fold):
+            events = decide(self._parts.decision, self._fold, self._recorder.journal, record.trial)
+            if not events:
+                return
+            if any(isinstance(event, ev.IncumbentChanged) for event in events):
+                # The link only repeats what the journal is about to say, and resume remakes it:
+                # it goes first so that trackers told of the incumbent find its checkpoint.
+                self._layout.point_best_at(record.trial.number)
+            self._recorder.record(*events)
+            self._tell_policy()
+
+    # Asking.
+
+    def _tell_policy(self) -> None:
+        for number in self._fold.ended[self._told_policy :]:
+            self._told_policy += 1
+            if number != stages.BASELINE:
+                trial, policy = self._fold.records[number].trial, self._parts.policy
+                self._start(f"tell {number}", lambda t=trial: policy.tell(t), lambda _: None, policy=True)  # type: ignore[misc]
+
+    def _ask(self) -> None:
+        if "ask" in self._pending or self._closing is not None or self._fatal is not None:
+            return
+        baseline = self._fold.records[stages.BASELINE]
+        if stages.next_phase(self._fold, baseline) == "prepare":
+            return
+        ledger = self._ledger()
+        self._closing = ledger.refusal(*self._next_trial())
+        free = self._parts.caps.slots - len(self._fold.open_records)
+        if self._closing is not None or free <= 0:
+            return
+        self._tell_policy()
+        left = ledger.left()
+        n = free if left.trials is None else min(free, left.trials)
+        if due := stages.retests_due(self._fold)[:n]:
+            reason = "retest of trial {}: the decision rule asked for a fresh seed"
+            self._propose([
+                Proposal(t.proposal.params, t.proposal.patch, t.number, None, True, reason.format(t.number)) for t in due
+            ])
+            return
+        view, policy = self._fold.view(left, self._parts.space), self._parts.policy
+
+        def ask() -> list[Proposal]:
+            try:
+                return policy.ask(view, n)
+            except Exception as error:
+                name = self._parts.settings.policy["name"]
+                raise StudyStopped(f"policy {name!r} failed to propose: {type(error).__name__}: {error}") from error
+
+        self._start("ask", ask, lambda proposals: self._propose(proposals[:n]), policy=True)
+
+    def _propose(self, proposals: list[Proposal]) -> None:
+        if not proposals and not self._fold.open_records:
+            self._closing = "the policy has nothing left to try"
+        for proposal in proposals:
+            try:
+                params = self._parts.space.check(proposal.params)
+            except InvalidParams as error:
+                name = self._parts.settings.policy["name"]
+                raise StudyStopped(f"policy {name!r} proposed what is not in the search space: {error}") from error
+            number = max(self._fold.records) + 1
+            proposal = replace(proposal, params=params, seed=proposal.seed)
+            self._recorder.record(ev.TrialProposed(number, proposal))
+
+    def _ledger(self) -> Ledger:
+        spent = total(Cost(entry.seconds, entry.usd, entry.gpu_hours) for entry in self._fold.settled)
+        reserved = total(Cost(entry.seconds, entry.usd, entry.gpu_hours) for entry in self._fold.reserved.values())
+        trials = len(self._fold.records) - 1
+        return Ledger(self._fold.limits(), spent, reserved, trials, self._recorder.journal.elapsed_s)
+
+    def _next_trial(self) -> tuple[Cost, float]:
+        """Worst case of one more trial plus the final test; likely wall-clock seconds of both."""
+        price, limits = self._parts.price, self._parts.settings.deadline
+        worst = price.of(limits.train_s + 3 * limits.evaluate_s)
+        trials = [record.trial for record in self._fold.records.values()]
+        likely = max((t.seconds for t in trials if t.status == "completed" and t.number), default=0.0)
+        return worst, likely + 2 * self._baseline_s()
+
+    def _baseline_s(self) -> float:
+        """Seconds that evaluating the baseline took; 0 while unknown."""
+        job = self._fold.records[stages.BASELINE].job("validation")
+        return job.ended.seconds if job and job.ended else 0.0
+
+    # The end.
+
+    def _end(self) -> str | None:
+        if self._closing is None or self._pending.keys() - {"poll"} or stages.active(self._fold):
+            return None
+        if not self._fold.test_opened and self._fold.records[stages.BASELINE].trial.evaluation is not None:
+            if any(r.trial.status == "completed" for n, r in self._fold.records.items() if n != stages.BASELINE):
+                self._recorder.record(ev.TestOpened(tuple(sorted({stages.BASELINE, self._fold.incumbent}))))
+                return None
+        return self._closing
+
+    def _note_trackers(self) -> None:
+        for text in drain(self._notifier.problems):
+            self._recorder.record(ev.Noticed(text))
+        for number in drain(self._notifier.told):
+            self._recorder.record(ev.TrackersTold(number))
+
+    def _settle_pending(self) -> None:
+        while self._pending:
+            wait([pending.future for pending in self._pending.values()], return_when=FIRST_COMPLETED)
+            self._collect_finished()
+
+    def _reap(self) -> None:
+        """Delete what earlier controllers left; what the journal knows as running is kept."""
+        live = {job.token for job in stages.running_jobs(self._fold)}
+        owner, executor = self._fold.creation.study_id, self._parts.executor
+        reaped = effects.persist(lambda: executor.reap(owner, live), "could not look for left-over jobs")
+        if reaped.tokens:
+            self._recorder.record(ev.Noticed(f"deleted {len(reaped.tokens)} left-over jobs: {', '.join(reaped.tokens)}"))
+
+    def _stop_everything(self) -> None:
+        """Cancel running jobs and record their end, as far as journal and executor still allow."""
+        executor, grace = self._parts.executor, self._parts.settings.grace_s
+        wait([p.future for p in self._pending.values()], timeout=grace + 5)
+        for key, pending in list(self._pending.items()):
+            if key in {job.token for job in stages.running_jobs(self._fold)} and pending.future.done():
+                self._keep_answer(pending)
+        running = [job for job in stages.running_jobs(self._fold) if job.handle is not None]
+        started = {job.token: job for job in running}
+        cancels = {
+            key: self._pool.submit(effects.cancel, executor, job.handle, grace)
+            for key, job in started.items()
+            if job.handle is not None
+        }
+        wait(cancels.values(), timeout=grace + 35)
+        for key, future in cancels.items():
+            if future.done() and future.exception() is None:
+                seen = Observation(key, "cancelled", reason="interrupted", seconds=self._age(started[key]))
+                try:
+                    self._recorder.record(*job_ended(started[key], seen, self._parts.price, {}))
+                except JournalError:
+                    return  # the disk refuses; the jobs are gone, resume will find them lost
+
+    def _say_interrupted(self, stop: Exception) -> None:
+        try:
+            self._recorder.record(ev.StudyInterrupted(str(stop)))
+        except JournalError as error:
+            # A full disk: `stop` is about to be reported, and nothing that counts was lost.
+            print(f"could not record the interruption: {error}", file=sys.stderr)
+
+    def _keep_answer(self, pending: _Pending) -> None:
+        try:
+            pending.then(pending.future.result())
+        except OvernightError as error:
+            # The study is stopping already, for a reason that is being reported; this one joins it.
+            self._fatal = self._fatal or error
+
+    def _age(self, job: JobRecord) -> float:
+        trial = self._fold.records[job.trial].trial
+        return max(0.0, self._recorder.journal.elapsed_s - trial.started_s - trial.seconds)
+
+

@@ -1,0 +1,70 @@
+"""Jobs of a study: what one phase of one trial asks an executor to run."""
+
+import os
+from pathlib import Path
+
+from core.contracts import Job, Trial
+from core.journal.events import Phase
+from core.study.layout import Layout
+from core.study.parts import Parts
+from core.worker.spec import CHECKPOINT, EVALUATION, FILENAME, METRICS, RESULT, WorkerSpec
+
+_OUTPUTS: dict[Phase, tuple[str, ...]] = {
+    "prepare": (RESULT,),
+    "train": (RESULT, METRICS, CHECKPOINT),
+    "validation": (RESULT, METRICS, EVALUATION),
+    "test": (RESULT, METRICS, EVALUATION),
+}
+
+
+def token(study_id: str, trial: int, phase: Phase, attempt: int) -> str:
+    """The job's idempotency token; the attempt fences results of earlier ones."""
+    return f"{study_id}/{trial:04d}/{phase}/a{attempt}"
+
+
+def deadline(parts: Parts, phase: Phase) -> float:
+    """Seconds a job of this phase may take."""
+    limits = parts.settings.deadline
+    return {"prepare": limits.prepare_s, "train": limits.train_s}.get(phase, limits.evaluate_s)
+
+
+def build_job(
+    parts: Parts, layout: Layout, study_id: str, trial: Trial, phase: Phase, attempt: int, deadline_s: float, seed: int
+) -> Job:
+    """Write the job's order into the trial's folder and describe the job. Raises OSError."""
+    number = trial.number
+    order = layout.order(number, phase)
+    order.parent.mkdir(parents=True, exist_ok=True)
+    spec = WorkerSpec(
+        phase=phase,
+        task=parts.task_node,
+        rewards=parts.rewards if phase == "train" else {},
+        params=trial.proposal.params if phase == "train" else {},
+        seed=seed,
+        baseline=number == 0,
+        deadline_s=deadline_s,
+    )
+    _write(order, spec.model_dump_json(indent=2))
+    files = {FILENAME: order}
+    if phase in ("validation", "test") and number != 0:
+        files[CHECKPOINT] = layout.checkpoint(number)
+    return Job(
+        token=token(study_id, number, phase, attempt),
+        owner=study_id,
+        command=("python", "-m", "core.worker"),
+        files=files,
+        resources=parts.resources,
+        deadline_s=deadline_s,
+        outputs=_OUTPUTS[phase],
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+

@@ -1,0 +1,84 @@
+"""Outcomes: the events that one job's end means. Pure: facts in, events out."""
+
+from dataclasses import replace
+
+from core.budget.ledger import Price
+from core.contracts import ItemScore, JobState, Observation
+from core.errors import OvernightError, StudyStopped, UsageError
+from core.guard.live import Doomed
+from core.journal import events as ev
+from core.journal.events import Event
+from core.journal.fold import JobRecord, TrialRecord
+from core.study.effects import Collected
+from core.study.failures import Failure, counts_as_retry, explain, retriable
+from core.study.stages import BASELINE, retries_used
+
+
+def job_ended(job: JobRecord, seen: Observation, price: Price, metrics: dict[str, float]) -> list[Event]:
+    """The end of a job and its bill: what the executor says it cost, or time × price."""
+    cost = price.of(seen.seconds)
+    return [
+        ev.JobEnded(
+            token=job.token,
+            trial=job.trial,
+            phase=job.phase,
+            attempt=job.attempt,
+            state=seen.state,
+            exit_code=seen.exit_code,
+            reason=seen.reason,
+            seconds=round(seen.seconds, 3),
+            hardware=seen.hardware,
+            metrics=metrics,
+        ),
+        ev.BudgetSettled(job.token, job.trial, round(seen.seconds, 3), seen.usd or cost.usd, cost.gpu_hours),
+    ]
+
+
+def conclude(
+    record: TrialRecord,
+    job: JobRecord,
+    seen: Observation,
+    collected: Collected,
+    price: Price,
+    retries: int,
+    doomed: Doomed | None = None,
+) -> tuple[list[Event], tuple[ItemScore, ...], OvernightError | None]:
+    """What follows from a job's end: events, the item scores to keep, and an error that ends
+    the study (its baseline or its preparation failed)."""
+    number = job.trial
+    if doomed is None and retriable(seen):
+        if not counts_as_retry(seen) or retries_used(record, job.phase) < retries:
+            text = f"{job.phase} of trial {number} was lost ({seen.reason or seen.state}); starting attempt {job.attempt + 1}"
+            return [*job_ended(job, seen, price, {}), ev.Noticed(text, number)], (), None
+        failure: Failure | None = Failure(f"lost {retries + 1} times ({seen.reason or seen.state})", "executor")
+    elif doomed is not None:
+        failure = Failure(f"stopped by the guard: {doomed.reason}", doomed.kind)
+    else:
+        failure = explain(seen, collected, job.deadline_s)
+    state: JobState = "failed" if failure else "succeeded"
+    events = job_ended(job, replace(seen, state=state), price, collected.metrics)
+    if failure is not None:
+        return _failed(events, job, failure)
+    if collected.result is not None and collected.result.stopped_early:
+        events.append(ev.Noticed(f"training of trial {number} stopped early, near its deadline", number))
+    if collected.evaluation is not None:
+        split = collected.evaluation.split
+        events.append(ev.TrialEvaluated(number, split, replace(collected.evaluation, items=())))
+        return events, collected.evaluation.items, None
+    return events, (), None
+
+
+def _failed(
+    events: list[Event], job: JobRecord, failure: Failure
+) -> tuple[list[Event], tuple[ItemScore, ...], OvernightError | None]:
+    number = job.trial
+    if job.phase == "test":
+        events.append(ev.Noticed(f"the test evaluation of trial {number} failed: {failure.error}", number))
+        return events, (), None
+    if number == BASELINE:
+        # Not a verdict on the task for ever: the person mends it, then resumes with a new attempt.
+        error = UsageError if failure.kind == "setup" else StudyStopped
+        what = "the task could not be prepared" if job.phase == "prepare" else "the baseline could not be evaluated"
+        return events, (), error(f"{what}: {failure.error}")
+    events.append(ev.TrialEnded(number, "failed", failure.error, failure.kind))
+    return events, (), None

@@ -1,0 +1,74 @@
+"""A study's settings: the resolved configuration, typed and checked."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from core.contracts import PluginConfig
+from core.guard.settings import GuardSettings
+
+
+class BudgetSettings(PluginConfig):
+    """What a study may spend; null = no limit, but at least one limit is needed.
+
+    trials: proposals (the baseline is free). wall_clock_hours: of controllers' running time,
+    summed over resumes. usd: US dollars. gpu_hours: GPU-hours.
+    """
+
+    trials: int | None = Field(default=12, ge=1)
+    wall_clock_hours: float | None = Field(default=None, gt=0)
+    usd: float | None = Field(default=None, gt=0)
+    gpu_hours: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "BudgetSettings":
+        if self.trials is None and self.wall_clock_hours is None and self.usd is None and self.gpu_hours is None:
+            raise ValueError("no limit is set: give trials, wall_clock_hours, usd or gpu_hours")
+        return self
+
+
+class DeadlineSettings(PluginConfig):
+    """Seconds after which a job of each phase is killed and counted as failed."""
+
+    prepare_s: float = Field(default=3600.0, gt=0)
+    train_s: float = Field(default=3600.0, gt=0)
+    evaluate_s: float = Field(default=1800.0, gt=0)
+
+
+class ResourceSettings(PluginConfig):
+    """What one job needs of the executor. cpus: cores, gpus: whole GPUs, memory_gb: GiB."""
+
+    cpus: float = Field(default=1.0, gt=0)
+    gpus: int = Field(default=0, ge=0)
+    gpu_type: str | None = None
+    memory_gb: float | None = Field(default=None, gt=0)
+
+
+class StudySettings(PluginConfig):
+    """The whole configuration of a study; plugin nodes stay dicts, their plugins check them.
+
+    name: for people. seed: everything random derives from it. dir: the study directory.
+    retries: how often a job is started again after its machine was lost. poll_s: seconds
+    between looks at running jobs. grace_s: seconds between SIGTERM and SIGKILL. console: how
+    the terminal shows the study. trackers_timeout_s: how long the end waits for trackers.
+    max_failures: consecutive failed trials after which the study stops, resumable.
+    """
+
+    name: str
+    seed: int = Field(default=1, ge=0)
+    dir: str
+    task: dict[str, Any]
+    policy: dict[str, Any]
+    executor: dict[str, Any]
+    decision: dict[str, Any]
+    trackers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    budget: BudgetSettings = Field(default_factory=BudgetSettings)
+    deadline: DeadlineSettings = Field(default_factory=DeadlineSettings)
+    resources: ResourceSettings = Field(default_factory=ResourceSettings)
+    guard: GuardSettings = Field(default_factory=GuardSettings)
+    retries: int = Field(default=2, ge=0)
+    max_failures: int = Field(default=8, ge=1)
+    poll_s: float = Field(default=0.5, gt=0)
+    grace_s: float = Field(default=10.0, ge=0)
+    console: Literal["auto", "live", "plain", "quiet"] = "auto"
+    trackers_timeout_s: float = Field(default=60.0, ge=0)

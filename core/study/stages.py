@@ -1,0 +1,94 @@
+"""Stages: what each trial needs next, read off the fold; the reason why resume is the same loop."""
+
+import hashlib
+
+from core.contracts import Trial
+from core.journal.events import Phase
+from core.journal.fold import Fold, JobRecord, TrialRecord
+from core.study.failures import counts_as_retry
+from core.contracts import Observation
+
+BASELINE = 0
+
+
+def phases(fold: Fold, record: TrialRecord) -> tuple[Phase, ...]:
+    """The jobs of a trial, in order; `test` only once the test split is open for it."""
+    number = record.trial.number
+    first: Phase = "prepare" if number == BASELINE else "train"
+    test: tuple[Phase, ...] = ("test",) if number in fold.test_opened else ()
+    return (first, "validation", *test)
+
+
+def next_phase(fold: Fold, record: TrialRecord) -> Phase | None:
+    """The first phase that has not succeeded; None when all have."""
+    for phase in phases(fold, record):
+        job = record.job(phase)
+        if job is None or job.ended is None or job.ended.state != "succeeded":
+            return phase
+    return None
+
+
+def active(fold: Fold) -> list[TrialRecord]:
+    """Trials for which something is still to be done, by number."""
+    return [
+        record
+        for record in fold.records.values()
+        if record.trial.status == "running" or (record.trial.number in fold.test_opened and not test_over(record))
+    ]
+
+
+def test_over(record: TrialRecord) -> bool:
+    """Whether the test evaluation of an opened trial was made or has failed for good."""
+    if record.trial.test is not None:
+        return True
+    job = record.job("test")
+    return job is not None and job.ended is not None and job.ended.state == "failed"
+
+
+def running_jobs(fold: Fold) -> list[JobRecord]:
+    """Jobs that were intended and have not ended."""
+    return [job for record in fold.records.values() for job in record.jobs if job.ended is None]
+
+
+def retries_used(record: TrialRecord, phase: Phase) -> int:
+    """How often a phase was lost to its machine (not to its controller)."""
+    ended = [job.ended for job in record.jobs if job.phase == phase and job.ended is not None]
+    return sum(
+        1 for end in ended if end.state != "succeeded" and counts_as_retry(Observation("", end.state, reason=end.reason))
+    )
+
+
+def undecided(fold: Fold) -> list[TrialRecord]:
+    """Evaluated trials that nobody has judged yet, in the order in which they were evaluated."""
+    waiting = [r for r in fold.records.values() if r.trial.status == "running" and r.trial.evaluation is not None]
+    return sorted(waiting, key=lambda record: record.evaluated_seq)
+
+
+def retests_due(fold: Fold) -> list[Trial]:
+    """Trials whose rule asked for a retest that was not proposed yet, oldest first."""
+    due = [fold.records[n].trial for n in fold.ended if _verdict(fold.records[n].trial) == "retest"]
+    proposed = [r.trial.proposal.parent for r in fold.records.values() if r.trial.proposal.retest]
+    return [trial for trial in due if trial.number not in proposed]
+
+
+def failures_in_a_row(fold: Fold) -> int:
+    """How many trials failed since the last one that completed."""
+    count = 0
+    for number in reversed(fold.ended):
+        status = fold.records[number].trial.status
+        if status == "completed":
+            break
+        count += status == "failed"
+    return count
+
+
+def training_seed(study_seed: int, trial: Trial) -> int:
+    """The trial's training seed: its proposal's own, or one derived from study seed and number."""
+    if trial.proposal.seed is not None:
+        return trial.proposal.seed
+    digest = hashlib.sha256(f"{study_seed}/{trial.number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _verdict(trial: Trial) -> str | None:
+    return trial.decision.verdict if trial.decision else None

@@ -1,0 +1,105 @@
+"""The worker's door: `python -m core.worker` in a job folder does what its spec.json says."""
+
+import fcntl
+import json
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core.contracts import Evaluation, SetupError, Task, WeightedReward
+from core.errors import UsageError
+from core.plugins import Registry, discover
+from core.worker.contexts import EvaluationContext, TrainingContext, cache_dir
+from core.worker.result import JobResult, write_items, write_result
+from core.worker.spec import CHECKPOINT, FILENAME, WorkerSpec
+
+
+def main() -> int:
+    """Run the job in the current folder; exit code 0 if it succeeded, 1 failed, 2 set up wrongly."""
+    folder = Path.cwd()
+    started = time.monotonic()
+    try:
+        spec = WorkerSpec.model_validate(json.loads((folder / FILENAME).read_text(encoding="utf-8")))
+        result = _run(spec, folder)
+    except (SetupError, UsageError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        result = JobResult("failed", str(error), "setup")
+    except Exception as error:  # noqa: BLE001 - a task may raise anything; it becomes the trial's error
+        traceback.print_exc()
+        result = JobResult("failed", f"{type(error).__name__}: {error}", "exception")
+    sys.stdout.flush()
+    write_result(folder, replace(result, seconds=round(time.monotonic() - started, 3)))
+    return {None: 0, "setup": 2}.get(result.error_kind, 1)
+
+
+def _run(spec: WorkerSpec, folder: Path) -> JobResult:
+    registry = discover()
+    task: Task = registry.build("task", spec.task)
+    _prepare(task)
+    if spec.phase == "prepare":
+        return JobResult("succeeded")
+    if spec.phase == "train":
+        return _train(task, spec, registry, folder)
+    return _evaluate(task, spec, folder)
+
+
+def _train(task: Task, spec: WorkerSpec, registry: Registry, folder: Path) -> JobResult:
+    checkpoint = folder / CHECKPOINT
+    checkpoint.mkdir(exist_ok=True)
+    params = task.space.check(spec.params)
+    rewards = build_rewards(registry, spec.rewards)
+    context = TrainingContext(params, spec.seed, rewards, checkpoint, spec.deadline_s, spec.stop_margin_s)
+    task.train(context)
+    if not any(checkpoint.iterdir()):
+        return JobResult("failed", "training ended without leaving a checkpoint", "exception")
+    return JobResult("succeeded", stopped_early=context.should_stop())
+
+
+def _evaluate(task: Task, spec: WorkerSpec, folder: Path) -> JobResult:
+    assert spec.phase in ("validation", "test")
+    context = EvaluationContext(spec.deadline_s, spec.stop_margin_s)
+    checkpoint = None if spec.baseline else folder / CHECKPOINT
+    evaluation: Evaluation = task.evaluate(checkpoint, spec.phase, context)
+    problem = evaluation.problem()
+    if problem is None and evaluation.split != spec.phase:
+        problem = f"the task scored split {evaluation.split!r} when asked for {spec.phase!r}"
+    if problem is not None:
+        return JobResult("failed", problem, "not-finite")
+    write_items(folder, evaluation.items)
+    return JobResult("succeeded", evaluation=replace(evaluation, items=()))
+
+
+def build_rewards(registry: Registry, nodes: Mapping[str, Mapping[str, Any]]) -> tuple[WeightedReward, ...]:
+    """The rewards of a config's `task.rewards`: name → {weight, options…}; null leaves one out."""
+    built = []
+    for name, node in nodes.items():
+        if node is None:
+            continue
+        options = dict(node)
+        weight = float(options.pop("weight", 1.0))
+        reward = registry.build("reward", {"name": name, **options}, where=f"task.rewards.{name}")
+        built.append(WeightedReward(name.rpartition(":")[2], weight, reward))
+    return tuple(built)
+
+
+def _prepare(task: Task) -> None:
+    with _locked(cache_dir()) as cache:
+        task.prepare(cache)
+
+
+@contextmanager
+def _locked(cache: Path) -> Iterator[Path]:
+    """Hold the cache for one preparing process at a time; the kernel frees it if that one dies."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield cache
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""The worker's order: what one job's process is to do, as a JSON file in its job folder."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from core.contracts import PluginConfig, Scalar
+
+FILENAME = "spec.json"
+RESULT = "result.json"
+METRICS = "metrics.jsonl"
+CHECKPOINT = "checkpoint"
+EVALUATION = "evaluation.jsonl"
+
+
+class WorkerSpec(PluginConfig):
+    """One order.
+
+    phase: "prepare" (shared assets only), "train", "validation" or "test" (evaluations).
+    task: the task's config node with its `name`; rewards: reward name → weight and options.
+    params, seed: of the trial; used by "train". baseline: evaluate the untouched model.
+    deadline_s: seconds the executor grants; the worker asks training to stop a little earlier.
+    """
+
+    phase: Literal["prepare", "train", "validation", "test"]
+    task: dict[str, Any]
+    rewards: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    params: dict[str, Scalar] = Field(default_factory=dict)
+    seed: int = 0
+    baseline: bool = False
+    deadline_s: float
+    stop_margin_s: float = 20.0
