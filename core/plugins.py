@@ -29,7 +29,7 @@ KINDS: dict[str, str] = {
     "tracker": "trackers",
 }
 _METHODS: dict[str, tuple[str, ...]] = {
-    "task": ("objective", "space", "prepare", "train", "evaluate"),
+    "task": ("prepare", "train", "evaluate"),
     "policy": ("ask", "tell"),
     "executor": ("caps", "offers", "submit", "find", "poll", "logs", "fetch", "cancel", "reap"),
     "reward": ("__call__",),
@@ -161,7 +161,7 @@ class Registry:
                 f"{kind} {name!r} of {plugin.distribution} {plugin.version} cannot be imported from "
                 f"{plugin.target}: {type(error).__name__}: {_one_line(str(error))}"
             ) from error
-        missing = [method for method in _METHODS[kind] if not hasattr(loaded, method)]
+        missing = [method for method in _METHODS[kind] if not _defines(loaded, method)]
         if not isinstance(loaded, type) or missing:
             lacks = f"lacks {', '.join(missing)}" if missing else "is no class"
             raise PluginError(f"{kind} {name!r} of {plugin.distribution}: {plugin.target} {lacks} (see core/contracts)")
@@ -223,6 +223,11 @@ def _names(declared: Any, hook: str) -> list[tuple[str, str]]:
 def _conflict(rivals: list[Plugin]) -> str:
     who = " and ".join(plugin.distribution for plugin in rivals)
     return f"both {who} bring it; choose one with name: {' or name: '.join(plugin.qualified for plugin in rivals)}"
+
+
+def _defines(loaded: Any, method: str) -> bool:
+    # Not hasattr: every class answers to __call__, because its own type does.
+    return any(method in vars(base) for base in getattr(loaded, "__mro__", ()))
 
 
 def _one_line(text: str) -> str:

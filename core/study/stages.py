@@ -59,9 +59,9 @@ def retries_used(record: TrialRecord, phase: Phase) -> int:
 
 
 def undecided(fold: Fold) -> list[TrialRecord]:
-    """Evaluated trials that nobody has judged yet, in the order in which they were evaluated."""
+    """Evaluated trials that nobody has judged yet: the baseline, then in the order of evaluation."""
     waiting = [r for r in fold.records.values() if r.trial.status == "running" and r.trial.evaluation is not None]
-    return sorted(waiting, key=lambda record: record.evaluated_seq)
+    return sorted(waiting, key=lambda record: (record.trial.number != BASELINE, record.evaluated_seq))
 
 
 def retests_due(fold: Fold) -> list[Trial]:
