@@ -148,7 +148,9 @@ class Registry:
         known = self.names(kind)
         broken = [plugin for plugin in self._plugins if plugin.kind == "plugin"]
         hint = "".join(f"\nBroken distribution {p.distribution} ({p.name}): {p.problem}" for p in broken)
-        raise PluginError(f"no {kind} {name!r} is installed.{did_you_mean(plain, known)} There are: {listing(known)}{hint}")
+        raise PluginError(
+            f"no {kind} {name!r} is installed.{did_you_mean(plain, known)} There are: {listing(known)}{hint}"
+        )
 
     def load(self, kind: str, name: str) -> type[Any]:
         """Import the class of a plugin. Raises PluginError with the cause when it cannot be."""
@@ -192,7 +194,9 @@ class Registry:
 
 def discover() -> Registry:
     """The plugins that installed distributions declare in entry-point group `overnight`."""
-    return Registry(sorted(entry_points(group=GROUP), key=lambda entry: (entry.dist.name if entry.dist else "", entry.name)))
+    return Registry(
+        sorted(entry_points(group=GROUP), key=lambda entry: (entry.dist.name if entry.dist else "", entry.name))
+    )
 
 
 def describe(plugin: Plugin) -> str:

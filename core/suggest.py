@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """" Did you mean X?" with a leading space, or "" when nothing is near."""
+    """ " Did you mean X?" with a leading space, or "" when nothing is near."""
     options = list(known)
     near = difflib.get_close_matches(word, options, n=1, cutoff=0.55)
     if not near:

@@ -44,7 +44,7 @@ def _row(registry: Registry, plugin: Plugin) -> dict[str, str]:
 
 
 def _status(registry: Registry, plugin: Plugin) -> str:
-    """"ok", "broken: cause", or "conflict: who else and how to choose"."""
+    """ "ok", "broken: cause", or "conflict: who else and how to choose"."""
     if plugin.problem:
         return f"{'broken' if plugin.kind == 'plugin' else 'conflict'}: {plugin.problem}"
     try:

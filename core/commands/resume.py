@@ -14,7 +14,18 @@ from core.study.launch import read_facts, resume
 from core.suggest import listing
 
 # What may change in the middle of a study: how far and where it runs, not what it is.
-_CHANGEABLE = ("budget", "executor", "deadline", "retries", "max_failures", "poll_s", "grace_s", "console", "trackers", "guard")
+_CHANGEABLE = (
+    "budget",
+    "executor",
+    "deadline",
+    "retries",
+    "max_failures",
+    "poll_s",
+    "grace_s",
+    "console",
+    "trackers",
+    "guard",
+)
 
 
 def main(argv: list[str]) -> int:
@@ -27,7 +38,8 @@ def main(argv: list[str]) -> int:
     changed = _change(config, arguments.overrides)
     kind = str(changed.get("console", "auto"))
     return run_shown(
-        kind, lambda watchers: resume(arguments.dir, discover(), watchers, lambda old: _change(old, arguments.overrides))
+        kind,
+        lambda watchers: resume(arguments.dir, discover(), watchers, lambda old: _change(old, arguments.overrides)),
     )
 
 

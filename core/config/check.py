@@ -79,7 +79,9 @@ def _check_group(override: Override) -> None:
     options = loader.get_group_options(key)
     for name in _values(override):
         if name is not None and name not in options:
-            raise UsageError(f"{key}: there is no {name!r}.{did_you_mean(str(name), options)} Options: {listing(options)}")
+            raise UsageError(
+                f"{key}: there is no {name!r}.{did_you_mean(str(name), options)} Options: {listing(options)}"
+            )
 
 
 def _check_key(override: Override, composed: DictConfig) -> None:

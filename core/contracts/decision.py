@@ -7,6 +7,7 @@ from core.contracts.objective import Objective
 from core.contracts.trial import Trial
 from core.contracts.verdict import Decision
 
+
 class DecisionRule(Protocol):
     """Judges each evaluated trial.
 
@@ -17,9 +18,7 @@ class DecisionRule(Protocol):
     recorded as discarded with the error as its reason, and the study goes on.
     """
 
-    def decide(
-        self, candidate: Trial, incumbent: Trial, history: Sequence[Trial], objective: Objective
-    ) -> Decision:
+    def decide(self, candidate: Trial, incumbent: Trial, history: Sequence[Trial], objective: Objective) -> Decision:
         """Judge `candidate` against `incumbent`.
 
         candidate, incumbent: completed trials whose `evaluation` carries per-item scores on

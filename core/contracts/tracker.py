@@ -1,7 +1,6 @@
 """A tracker: shows a study elsewhere (W&B, a chat, a file); never the source of truth."""
 
 
-
 class Tracker:
     """Base class of trackers: override the lifecycle hooks you need, marked with `@hookimpl`.
 
@@ -19,5 +18,3 @@ class Tracker:
         """Lines for the person at the terminal, asked for after `study_finished`: where the
         data is, how to sync it. One fact a line."""
         return []
-
-

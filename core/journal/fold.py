@@ -152,7 +152,10 @@ class Fold:
         budget = self.config.get("budget") or {}
         hours = budget.get("wall_clock_hours")
         return Limits(
-            budget.get("trials"), hours * 3600 if hours is not None else None, budget.get("usd"), budget.get("gpu_hours")
+            budget.get("trials"),
+            hours * 3600 if hours is not None else None,
+            budget.get("usd"),
+            budget.get("gpu_hours"),
         )
 
     def spent(self) -> tuple[float, float]:

@@ -52,7 +52,9 @@ class Journal:
     def create(cls, path: Path, **clocks: Callable[[], float]) -> "Journal":
         """A new, empty journal. Raises UsageError if one is there already or nothing can be written."""
         if path.exists():
-            raise UsageError(f"{path.parent} already holds a study; continue it with: python -m core resume {path.parent}")
+            raise UsageError(
+                f"{path.parent} already holds a study; continue it with: python -m core resume {path.parent}"
+            )
         try:
             connection = _connect(path)
             with connection:

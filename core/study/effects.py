@@ -94,7 +94,9 @@ def cancel(executor: Executor, handle: Handle, grace_s: float) -> None:
             return
         except NotYet:
             if time.monotonic() > end:
-                raise StudyStopped(f"{handle.token} is still there {grace_s + 30:.0f} s after it was cancelled") from None
+                raise StudyStopped(
+                    f"{handle.token} is still there {grace_s + 30:.0f} s after it was cancelled"
+                ) from None
             time.sleep(0.05)
 
 
@@ -162,4 +164,8 @@ def _last_line(log: Path) -> str:
     except FileNotFoundError:
         return ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in lines[-1])[:300] if lines else ""
+    return (
+        "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in lines[-1])[:300]
+        if lines
+        else ""
+    )

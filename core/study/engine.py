@@ -44,7 +44,14 @@ class Engine:
     """
 
     def __init__(
-        self, parts: Parts, recorder: Recorder, layout: Layout, notifier: Notifier, interrupt: Interrupt, *, resumed: bool
+        self,
+        parts: Parts,
+        recorder: Recorder,
+        layout: Layout,
+        notifier: Notifier,
+        interrupt: Interrupt,
+        *,
+        resumed: bool,
     ) -> None:
         self._parts = parts
         self._recorder = recorder
@@ -178,7 +185,9 @@ class Engine:
         if jobs:
             handles = [(job.handle, self._watches[job.token].offset) for job in jobs if job.handle]
             executor = self._parts.executor
-            self._start("poll", lambda: effects.persist(lambda: look(executor, handles), "could not poll"), self._looked)
+            self._start(
+                "poll", lambda: effects.persist(lambda: look(executor, handles), "could not poll"), self._looked
+            )
 
     def _looked(self, found: Look) -> None:
         for key, observation in found.observations.items():
@@ -264,9 +273,12 @@ class Engine:
         n = free if left.trials is None else min(free, left.trials)
         if due := stages.retests_due(self._fold)[:n]:
             reason = "retest of trial {}: the decision rule asked for a fresh seed"
-            self._propose([
-                Proposal(t.proposal.params, t.proposal.patch, t.number, None, True, reason.format(t.number)) for t in due
-            ])
+            self._propose(
+                [
+                    Proposal(t.proposal.params, t.proposal.patch, t.number, None, True, reason.format(t.number))
+                    for t in due
+                ]
+            )
             return
         view, policy = self._fold.view(left, self._parts.space), self._parts.policy
 
@@ -339,7 +351,9 @@ class Engine:
         owner, executor = self._fold.creation.study_id, self._parts.executor
         reaped = effects.persist(lambda: executor.reap(owner, live), "could not look for left-over jobs")
         if reaped.tokens:
-            self._recorder.record(ev.Noticed(f"deleted {len(reaped.tokens)} left-over jobs: {', '.join(reaped.tokens)}"))
+            self._recorder.record(
+                ev.Noticed(f"deleted {len(reaped.tokens)} left-over jobs: {', '.join(reaped.tokens)}")
+            )
 
     def _stop_everything(self) -> None:
         """Cancel running jobs and record their end, as far as journal and executor still allow."""
@@ -381,5 +395,3 @@ class Engine:
     def _age(self, job: JobRecord) -> float:
         trial = self._fold.records[job.trial].trial
         return max(0.0, self._recorder.journal.elapsed_s - trial.started_s - trial.seconds)
-
-

@@ -47,7 +47,5 @@ class Interrupt:
             sys.stderr.flush()
             os._exit(128 + number)
         self._number = number
-        sys.stderr.write(
-            f"\n{signal.Signals(number).name}: stopping trials and recording; once more to stop at once\n"
-        )
+        sys.stderr.write(f"\n{signal.Signals(number).name}: stopping trials and recording; once more to stop at once\n")
         sys.stderr.flush()

@@ -160,7 +160,9 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot write in {folder.parent}: {error.strerror}; choose another place with dir=PATH") from None
+        raise UsageError(
+            f"cannot write in {folder.parent}: {error.strerror}; choose another place with dir=PATH"
+        ) from None
 
 
 def _new_id(name: str) -> str:

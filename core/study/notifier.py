@@ -66,7 +66,9 @@ class Notifier:
         self._thread.join(timeout_s)
         late = self._thread.is_alive()
         if late:
-            self.problems.put(f"trackers did not finish within {timeout_s:g} s; what they had not sent is missing there")
+            self.problems.put(
+                f"trackers did not finish within {timeout_s:g} s; what they had not sent is missing there"
+            )
         notes: list[str] = []
         for name, tracker in self._trackers.items():
             self._manager.unregister(name=f"tracker:{name}")

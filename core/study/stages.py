@@ -54,7 +54,9 @@ def retries_used(record: TrialRecord, phase: Phase) -> int:
     """How often a phase was lost to its machine (not to its controller)."""
     ended = [job.ended for job in record.jobs if job.phase == phase and job.ended is not None]
     return sum(
-        1 for end in ended if end.state != "succeeded" and counts_as_retry(Observation("", end.state, reason=end.reason))
+        1
+        for end in ended
+        if end.state != "succeeded" and counts_as_retry(Observation("", end.state, reason=end.reason))
     )
 
 

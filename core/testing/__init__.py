@@ -1,10 +1,10 @@
 """Conformance suites and fixtures for plugin authors, one base class per kind of plugin.
 
-    from core.testing import PolicyConformance
+from core.testing import PolicyConformance
 
-    class TestMyPolicy(PolicyConformance):
-        name = "my_policy"
-        options = {}
+class TestMyPolicy(PolicyConformance):
+    name = "my_policy"
+    options = {}
 """
 
 from importlib import import_module

@@ -8,7 +8,9 @@ from core.budget.ledger import Cost, Ledger, Price, total
 from core.journal.facts import Limits
 
 
-def ledger(limits: Limits, spent: Cost = Cost(), reserved: Cost = Cost(), trials: int = 0, elapsed: float = 0) -> Ledger:
+def ledger(
+    limits: Limits, spent: Cost = Cost(), reserved: Cost = Cost(), trials: int = 0, elapsed: float = 0
+) -> Ledger:
     return Ledger(limits, spent, reserved, trials, elapsed)
 
 

@@ -21,7 +21,11 @@ with controller_lock(Path(sys.argv[1])):
 
 
 def test_a_second_controller_is_told_who_the_first_one_is(tmp_path: Path) -> None:
-    with controller_lock(tmp_path), pytest.raises(StudyBusy, match=f"process {os.getpid()} on"), controller_lock(tmp_path):
+    with (
+        controller_lock(tmp_path),
+        pytest.raises(StudyBusy, match=f"process {os.getpid()} on"),
+        controller_lock(tmp_path),
+    ):
         pass
 
 

@@ -1,0 +1,1 @@
+"""Runs trials as isolated process trees on this machine."""

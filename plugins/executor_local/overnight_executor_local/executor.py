@@ -1,0 +1,253 @@
+"""The `local` executor: each job a supervised process tree on this machine."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from core import Caps, Handle, Job, Manifest, NotYet, Observation, Offer, PluginConfig, Reaped, Resources
+from overnight_executor_local import devices, folder, processes
+from overnight_executor_local.environment import JOB, OWNER, job_environment
+
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_STREAMS = {"log": "log.txt", "metrics": "metrics.jsonl"}
+_STARTING_S = 10.0
+
+
+class LocalExecutor:
+    """Runs each trial as an isolated process tree on this machine.
+
+    A supervisor process per job holds the job's whole tree: it ends it at the deadline, on
+    cancel, and when this controller dies (also grandchildren that detach), keeps the log within
+    bounds and says in exit.json how it ended.
+    """
+
+    class Config(PluginConfig):
+        """slots: jobs at once. gpus: ids to hand out. threads_per_slot: of BLAS and torch.
+        max_log_mb: MiB a job's log may take. keep_env: further variables that jobs may see."""
+
+        slots: Literal["auto"] | int = Field(default="auto")
+        gpus: Literal["auto"] | tuple[int, ...] = "auto"
+        threads_per_slot: Literal["auto"] | int = Field(default="auto")
+        max_log_mb: float = Field(default=16.0, gt=0)
+        keep_env: tuple[str, ...] = ()
+
+    def __init__(self, config: Config, workspace: Path) -> None:
+        self._config = config
+        self._workspace = Path(workspace)
+        self._gpus = devices.gpu_ids() if config.gpus == "auto" else list(config.gpus)
+        auto = len(self._gpus) or min(4, devices.cores())
+        self._slots = max(1, auto if config.slots == "auto" else config.slots)
+        threads = config.threads_per_slot
+        self._threads = max(1, devices.cores() // self._slots if threads == "auto" else threads)
+        self._lock = threading.Lock()  # over starting a job and handing out GPUs, both instant
+        self._started: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
+        self._held: dict[str, list[int]] = {}
+
+    def caps(self) -> Caps:
+        """See core.contracts.Executor."""
+        return Caps(slots=self._slots)
+
+    def offers(self, request: Resources) -> Sequence[Offer]:
+        """This machine, free of charge, if it is big enough."""
+        if request.gpus > len(self._gpus) or request.cpus > devices.cores():
+            return []
+        if request.memory_gb is not None and request.memory_gb > devices.memory_gb():
+            return []
+        names = devices.gpu_names()
+        if request.gpu_type and not any(request.gpu_type.lower() in name.lower() for name in names):
+            return []
+        return [Offer(self._hardware(request.gpus), available=self._slots)]
+
+    def submit(self, job: Job, token: str) -> Handle:
+        """See core.contracts.Executor."""
+        with self._lock:
+            place = self._place(token)
+            if self._traces(place):
+                return self._handle(token)
+            shutil.rmtree(place, ignore_errors=True)  # a folder that a killed submit half made
+            gpus = self._take_gpus(token, job.resources.gpus)
+            command = [sys.executable, *job.command[1:]] if job.command[0] == "python" else list(job.command)
+            order = {
+                "folder": str(place),
+                "command": command,
+                "env": job_environment(token, job.owner, job.env, self._config.keep_env, gpus, self._threads),
+                "deadline_s": job.deadline_s,
+                "grace_s": 10.0,
+                "max_log_bytes": int(self._config.max_log_mb * 2**20),
+                "hardware": self._hardware(job.resources.gpus),
+            }
+            try:
+                folder.make(place, job, order)
+                self._spawn(token, place)
+            except BaseException:
+                self._release(token)
+                raise
+            return self._handle(token)
+
+    def find(self, token: str) -> Handle | None:
+        """See core.contracts.Executor."""
+        return self._handle(token) if self._traces(self._place(token)) else None
+
+    def poll(self, handles: Sequence[Handle]) -> Sequence[Observation]:
+        """See core.contracts.Executor."""
+        return [self._observe(handle.token) for handle in handles]
+
+    def logs(self, handle: Handle, offset: int, stream: Literal["log", "metrics"] = "log") -> tuple[bytes, int]:
+        """See core.contracts.Executor."""
+        try:
+            with (self._place(handle.token) / _STREAMS[stream]).open("rb") as file:
+                file.seek(offset)
+                data = file.read(1 << 20)
+        except FileNotFoundError:
+            return b"", offset
+        return data, offset + len(data)
+
+    def fetch(self, handle: Handle, dest: Path) -> Manifest:
+        """See core.contracts.Executor."""
+        place = self._place(handle.token)
+        described = folder.read(place / "job.json") or {}
+        return folder.bring(place, described.get("outputs", []), dest)
+
+    def cancel(self, handle: Handle, grace_s: float) -> None:
+        """See core.contracts.Executor."""
+        place = self._place(handle.token)
+        pid = self._supervisor(handle.token, place)
+        if pid is not None:
+            asked = folder.read(place / "cancel.json")
+            if asked is None:
+                folder.write(place / "cancel.json", {"grace_s": grace_s, "asked": time.monotonic()})
+                processes.send([pid], signal.SIGTERM)
+            elif time.monotonic() > asked["asked"] + grace_s + 10:
+                processes.send([pid], signal.SIGKILL)
+            raise NotYet(handle.token)
+        processes.kill_all(lambda: processes.marked(lambda env: env.get(JOB) == handle.token))
+        shutil.rmtree(place, ignore_errors=True)
+        self._release(handle.token)
+
+    def reap(self, owner: str, live: Collection[str]) -> Reaped:
+        """See core.contracts.Executor."""
+        found = []
+        for place in sorted(self._workspace.glob("*")) if self._workspace.is_dir() else []:
+            job = folder.read(place / "job.json")
+            if job and job["owner"] == owner and job["token"] not in live:
+                found.append(job["token"])
+                self._cancel_now(job["token"])
+        processes.kill_all(lambda: processes.marked(lambda env: env.get(OWNER) == owner and env.get(JOB) not in live))
+        return Reaped(tuple(found))
+
+    # Inside.
+
+    def _place(self, token: str) -> Path:
+        return self._workspace.absolute() / folder.slug(token)
+
+    def _handle(self, token: str) -> Handle:
+        return Handle(token, str(self._place(token).name))
+
+    def _traces(self, place: Path) -> bool:
+        """Whether a job really started there: this controller started it, or a supervisor did report."""
+        if any((place / name).exists() for name in ("exit.json", "supervisor.json")):
+            return True
+        return any(self._place(token) == place for token in self._started)
+
+    def _spawn(self, token: str, place: Path) -> None:
+        reading, writing = os.pipe()  # neither end is inherited by any other child of ours
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_SUPERVISOR), str(place), str(reading)],
+                pass_fds=[reading],
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=(place / "supervisor.log").open("wb"),
+                env={"PATH": os.environ.get("PATH", "")},
+            )
+        except BaseException:
+            os.close(writing)
+            raise
+        finally:
+            os.close(reading)
+        self._started[token] = (process, writing)
+
+    def _supervisor(self, token: str, place: Path) -> int | None:
+        """The pid of the job's supervisor while it lives."""
+        if token in self._started:
+            process = self._started[token][0]
+            return process.pid if process.poll() is None else None
+        known = folder.read(place / "supervisor.json")
+        if known and processes.start_time(known["pid"]) == known["start"]:
+            return int(known["pid"])
+        return None
+
+    def _observe(self, token: str) -> Observation:
+        place = self._place(token)
+        alive = self._supervisor(token, place) is not None
+        ended = folder.read(place / "exit.json")
+        if ended is not None:
+            self._release_gpus(token)
+            return self._ended(token, place, ended)
+        if alive:
+            known = folder.read(place / "supervisor.json")
+            began = known["began"] if known else time.monotonic()
+            return Observation(token, "running", seconds=time.monotonic() - began, hardware=self._where(place))
+        if not place.exists():
+            return Observation(token, "lost", reason="there is no trace of the job")
+        processes.kill_all(lambda: processes.marked(lambda env: env.get(JOB) == token))
+        self._release_gpus(token)
+        return Observation(token, "lost", reason="its supervisor was killed", hardware=self._where(place))
+
+    def _ended(self, token: str, place: Path, ended: dict[str, Any]) -> Observation:
+        code, reason = ended["exit_code"], ended["reason"]
+        if reason == "controller-died":
+            state: Any = "lost"
+        elif reason == "cancelled":
+            state = "cancelled"
+        elif reason == "" and code == 0 and folder.read(place / "result.json") is not None:
+            state = "succeeded"
+        else:
+            state = "failed"
+        return Observation(token, state, code, reason, ended["seconds"], 0.0, self._where(place))
+
+    def _where(self, place: Path) -> str:
+        return str((folder.read(place / "order.json") or {}).get("hardware", ""))
+
+    def _hardware(self, gpus: int) -> str:
+        if gpus:
+            names = devices.gpu_names()
+            return f"{names[0] if names else 'GPU'} ×{gpus}"
+        return f"{self._threads} of {devices.cores()} CPU cores"
+
+    def _take_gpus(self, token: str, count: int) -> list[int]:
+        taken = {gpu for held in self._held.values() for gpu in held}
+        free = [gpu for gpu in self._gpus if gpu not in taken]
+        if len(free) < count:
+            raise RuntimeError(f"{count} GPUs are needed, {len(free)} of {len(self._gpus)} are free")
+        self._held[token] = free[:count]
+        return free[:count]
+
+    def _release_gpus(self, token: str) -> None:
+        self._held.pop(token, None)
+
+    def _release(self, token: str) -> None:
+        self._release_gpus(token)
+        process, writing = self._started.pop(token, (None, -1))
+        if process is not None:
+            os.close(writing)
+            process.wait()
+
+    def _cancel_now(self, token: str) -> None:
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            try:
+                return self.cancel(self._handle(token), 0.0)
+            except NotYet:
+                time.sleep(0.02)
+        raise RuntimeError(f"job {token} cannot be stopped")
