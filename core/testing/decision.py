@@ -1,0 +1,72 @@
+"""Conformance of decision rules: the sentences of core.contracts.DecisionRule as tests."""
+
+import json
+from typing import Any, ClassVar
+
+import pytest
+
+from core.contracts import Decision, DecisionRule, Objective, Trial
+from core.contracts.codec import dumps, from_plain
+from core.plugins import discover
+from core.testing import trials as synthetic
+from core.testing.light import heavy_imports, missing_in_yaml
+
+
+def _scores(right: int, n: int = 400) -> list[float]:
+    return [1.0] * right + [0.0] * (n - right)
+
+
+class DecisionConformance:
+    """Subclass it and give `name` (and `options`)."""
+
+    name: str
+    options: ClassVar[dict[str, Any]] = {}
+
+    def make(self) -> DecisionRule:
+        """A fresh instance."""
+        rule: DecisionRule = discover().build("decision", {"name": self.name, **self.options})
+        return rule
+
+    def decide(self, candidate: Trial, incumbent: Trial, objective: Objective = synthetic.MAXIMIZE, **more: Any) -> Decision:
+        """What a fresh instance decides."""
+        return self.make().decide(candidate, incumbent, more.get("history", []), objective)
+
+    def test_the_same_arguments_give_the_same_decision(self) -> None:
+        candidate, incumbent = synthetic.scored(2, 0, items=_scores(120)), synthetic.scored(1, 0, items=_scores(110))
+        history = [synthetic.scored(0, 0.1), synthetic.failed(3)]
+        rule = self.make()
+        first = rule.decide(candidate, incumbent, history, synthetic.MAXIMIZE)
+        assert rule.decide(candidate, incumbent, history, synthetic.MAXIMIZE) == first
+        assert self.decide(candidate, incumbent, history=history) == first
+
+    def test_a_decision_has_a_verdict_a_sentence_and_evidence_that_fits_a_journal(self) -> None:
+        found = self.decide(synthetic.scored(1, 0, items=_scores(200)), synthetic.scored(0, 0, items=_scores(100)))
+        assert found.verdict in ("keep", "discard", "retest")
+        assert found.reason
+        assert "\n" not in found.reason
+        assert from_plain(Decision, json.loads(dumps(found))) == found
+
+    @pytest.mark.parametrize("objective", [synthetic.MAXIMIZE, synthetic.MINIMIZE], ids=["maximize", "minimize"])
+    def test_a_much_worse_trial_is_never_kept(self, objective: Objective) -> None:
+        good, bad = synthetic.scored(0, 0, items=_scores(300)), synthetic.scored(1, 0, items=_scores(40))
+        candidate, incumbent = (bad, good) if objective.direction == "maximize" else (good, bad)
+        assert self.decide(candidate, incumbent, objective).verdict != "keep"
+
+    @pytest.mark.parametrize("objective", [synthetic.MAXIMIZE, synthetic.MINIMIZE], ids=["maximize", "minimize"])
+    def test_a_much_better_trial_is_not_thrown_away(self, objective: Objective) -> None:
+        good, bad = synthetic.scored(1, 0, items=_scores(300)), synthetic.scored(0, 0, items=_scores(40))
+        candidate, incumbent = (good, bad) if objective.direction == "maximize" else (bad, good)
+        assert self.decide(candidate, incumbent, objective).verdict != "discard"
+
+    def test_an_equal_trial_does_not_replace_the_incumbent(self) -> None:
+        incumbent = synthetic.scored(0, 0, items=_scores(100))
+        assert self.decide(synthetic.scored(1, 0, items=_scores(100)), incumbent).verdict != "keep"
+
+    def test_missing_item_scores_are_no_obstacle(self) -> None:
+        assert self.decide(synthetic.scored(1, 0.9), synthetic.scored(0, 0.1)).reason
+
+    def test_naming_it_imports_nothing_heavy(self) -> None:
+        assert heavy_imports("decision", self.name) == []
+
+    def test_every_setting_can_be_given_on_the_command_line(self) -> None:
+        assert missing_in_yaml("decision", self.name) == set()

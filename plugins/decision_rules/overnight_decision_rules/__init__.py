@@ -1,0 +1,1 @@
+"""Decision rules: greedy and margin."""

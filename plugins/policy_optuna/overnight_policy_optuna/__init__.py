@@ -1,0 +1,1 @@
+"""Optuna's samplers as policies: TPE, Gaussian process, CMA-ES."""

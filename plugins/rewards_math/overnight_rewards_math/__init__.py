@@ -1,0 +1,1 @@
+"""Rewards for mathematics: exact match and format."""

@@ -1,0 +1,14 @@
+"""Declares the rewards `exact_match` and `format` to Overnight."""
+
+from core import hookimpl
+
+overnight_contract = 1
+
+
+@hookimpl
+def rewards() -> dict[str, str]:
+    """See core.hookspecs."""
+    return {
+        "exact_match": "overnight_rewards_math.exact_match:ExactMatch",
+        "format": "overnight_rewards_math.format:Format",
+    }

@@ -1,0 +1,1 @@
+"""GRPO tasks on TRL: arithmetic on any machine."""

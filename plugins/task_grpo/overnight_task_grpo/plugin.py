@@ -1,0 +1,17 @@
+"""Declares the GRPO tasks to Overnight."""
+
+from core import hookimpl
+
+overnight_contract = 1
+
+
+@hookimpl
+def tasks() -> dict[str, str]:
+    """See core.hookspecs."""
+    return {"grpo_arithmetic": "overnight_task_grpo.arithmetic.task:GrpoArithmetic"}
+
+
+@hookimpl
+def config_dirs() -> list[str]:
+    """See core.hookspecs."""
+    return ["pkg://overnight_task_grpo.conf"]

@@ -1,0 +1,1 @@
+"""Overnight's tracker for Weights & Biases."""

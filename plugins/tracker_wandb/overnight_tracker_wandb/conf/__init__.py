@@ -1,0 +1,1 @@
+"""Hydra configuration that this plugin brings."""
