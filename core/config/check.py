@@ -128,7 +128,7 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[str]:
 def _is_group(override: Override) -> bool:
     loader = GlobalHydra.instance().config_loader()
     key = override.key_or_group
-    return "." not in key and loader.group_exists(key) and bool(loader.get_group_options(key, ObjectType.CONFIG))
+    return "." not in key and bool(loader.get_group_options(key, ObjectType.CONFIG))
 
 
 def _adds(override: Override) -> bool:

@@ -1,0 +1,1 @@
+"""Deciding: keep, discard or retest, and what a claim rests on."""

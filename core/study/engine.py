@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from core.budget.ledger import Cost, Ledger, total
@@ -254,8 +255,8 @@ class Engine:
         for number in self._fold.ended[self._told_policy :]:
             self._told_policy += 1
             if number != stages.BASELINE:
-                trial, policy = self._fold.records[number].trial, self._parts.policy
-                self._start(f"tell {number}", lambda t=trial: policy.tell(t), lambda _: None, policy=True)  # type: ignore[misc]
+                tell = partial(self._parts.policy.tell, self._fold.records[number].trial)
+                self._start(f"tell {number}", tell, lambda _: None, policy=True)
 
     def _ask(self) -> None:
         if "ask" in self._pending or self._closing is not None or self._fatal is not None:
@@ -328,10 +329,10 @@ class Engine:
     def _end(self) -> str | None:
         if self._closing is None or self._pending.keys() - {"poll"} or stages.active(self._fold):
             return None
-        if not self._fold.test_opened and self._fold.records[stages.BASELINE].trial.evaluation is not None:
-            if any(r.trial.status == "completed" for n, r in self._fold.records.items() if n != stages.BASELINE):
-                self._recorder.record(ev.TestOpened(tuple(sorted({stages.BASELINE, self._fold.incumbent}))))
-                return None
+        completed = any(r.trial.status == "completed" for n, r in self._fold.records.items() if n != stages.BASELINE)
+        if completed and not self._fold.test_opened:
+            self._recorder.record(ev.TestOpened(tuple(sorted({stages.BASELINE, self._fold.incumbent}))))
+            return None
         return self._closing
 
     def _note_trackers(self) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType, TracebackType
 
 
@@ -15,11 +16,15 @@ class Interrupted(Exception):
         self.exit_code = 128 + number
 
 
+_SAME_S = 0.5  # `timeout` and some process managers send one signal twice
+
+
 class Interrupt:
     """Handles both signals while it is entered; elsewhere than in the main thread it does nothing."""
 
     def __init__(self) -> None:
         self._number: int | None = None
+        self._at = 0.0
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "Interrupt":
@@ -41,11 +46,13 @@ class Interrupt:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._number is not None:
+            if time.monotonic() - self._at < _SAME_S:
+                return
             # The journal is durable at every instant and executors watch for our death: leaving
             # without ceremony loses nothing. Only the cursor has to be given back.
             sys.stderr.write("\x1b[?25h\nstopped at once\n")
             sys.stderr.flush()
             os._exit(128 + number)
-        self._number = number
+        self._number, self._at = number, time.monotonic()
         sys.stderr.write(f"\n{signal.Signals(number).name}: stopping trials and recording; once more to stop at once\n")
         sys.stderr.flush()

@@ -48,7 +48,8 @@ def conclude(
     number = job.trial
     if doomed is None and retriable(seen):
         if not counts_as_retry(seen) or retries_used(record, job.phase) < retries:
-            text = f"{job.phase} of trial {number} was lost ({seen.reason or seen.state}); starting attempt {job.attempt + 1}"
+            why = seen.reason or seen.state
+            text = f"{job.phase} of trial {number} was lost ({why}); starting attempt {job.attempt + 1}"
             return [*job_ended(job, seen, price, {}), ev.Noticed(text, number)], (), None
         failure: Failure | None = Failure(f"lost {retries + 1} times ({seen.reason or seen.state})", "executor")
     elif doomed is not None:

@@ -2,11 +2,10 @@
 
 import hashlib
 
-from core.contracts import Trial
+from core.contracts import Observation, Trial
 from core.journal.events import Phase
 from core.journal.fold import Fold, JobRecord, TrialRecord
 from core.study.failures import counts_as_retry
-from core.contracts import Observation
 
 BASELINE = 0
 

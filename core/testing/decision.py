@@ -27,7 +27,9 @@ class DecisionConformance:
         rule: DecisionRule = discover().build("decision", {"name": self.name, **self.options})
         return rule
 
-    def decide(self, candidate: Trial, incumbent: Trial, objective: Objective = synthetic.MAXIMIZE, **more: Any) -> Decision:
+    def decide(
+        self, candidate: Trial, incumbent: Trial, objective: Objective = synthetic.MAXIMIZE, **more: Any
+    ) -> Decision:
         """What a fresh instance decides."""
         return self.make().decide(candidate, incumbent, more.get("history", []), objective)
 

@@ -76,7 +76,8 @@ class PolicyConformance:
 
     def test_a_new_instance_told_the_journal_proposes_what_the_old_one_would(self) -> None:
         space = next(iter(self.spaces.values()))
-        old, done = self.make(), []
+        old = self.make()
+        done: list[Any] = []
         for number in range(1, 9):
             proposals = old.ask(synthetic.view(space, done), 1)
             if not proposals:

@@ -52,7 +52,12 @@ SPACES: dict[str, Space] = {
 
 
 def scored(
-    number: int, value: float, params: Mapping[str, Scalar] | None = None, *, items: Sequence[float] = (), split: Any = "validation"
+    number: int,
+    value: float,
+    params: Mapping[str, Scalar] | None = None,
+    *,
+    items: Sequence[float] = (),
+    split: Any = "validation",
 ) -> Trial:
     """A completed trial. With `items`, those are its per-item scores and `value` is ignored."""
     proposal = Proposal(dict(params or {}))
@@ -65,7 +70,9 @@ def scored(
 
 def failed(number: int, params: Mapping[str, Scalar] | None = None) -> Trial:
     """A trial whose training raised."""
-    return Trial(number, Proposal(dict(params or {})), "failed", error="boom", error_kind="exception", ended_s=float(number))
+    return Trial(
+        number, Proposal(dict(params or {})), "failed", error="boom", error_kind="exception", ended_s=float(number)
+    )
 
 
 def running(number: int, params: Mapping[str, Scalar]) -> Trial:

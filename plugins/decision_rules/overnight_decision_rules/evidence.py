@@ -34,8 +34,8 @@ class Gain:
         }
 
     def __str__(self) -> str:
-        how = "same items" if self.paired else "different items"
-        return f"{self.candidate:.3f} against {self.incumbent:.3f}: {self.gain:+.3f} ± {self.error:.3f} (n={self.n}, {how})"
+        how = f"n={self.n}, {'same' if self.paired else 'different'} items"
+        return f"{self.candidate:.3f} against {self.incumbent:.3f}: {self.gain:+.3f} ± {self.error:.3f} ({how})"
 
 
 def compare(candidate: Trial, incumbent: Trial, objective: Objective) -> Gain:

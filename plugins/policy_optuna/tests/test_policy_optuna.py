@@ -43,8 +43,9 @@ def test_it_finds_a_better_point_than_random_search(policy: str, trials: int, fa
 
 def test_a_failed_region_is_not_scored_but_known() -> None:
     """A failed trial must never be told with a value: no score, however low, is true of it."""
-    from core.testing.trials import failed, scored, view
     from overnight_policy_optuna.bridge import build_study
+
+    from core.testing.trials import failed, scored, view
 
     space = SPACES["one"]
     trials = [scored(1, 0.5, {"x": 0.2}), failed(2, {"x": 0.9})]

@@ -10,11 +10,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside the tests; pytest's importlib mode does not
 
-from story import Story  # noqa: E402
-from wandb_server import WandbServer  # noqa: E402
-
-from overnight_tracker_wandb.config import WandbConfig  # noqa: E402
-from overnight_tracker_wandb.tracker import WandbTracker  # noqa: E402
+from overnight_tracker_wandb.config import WandbConfig
+from overnight_tracker_wandb.tracker import WandbTracker
+from story import Story
+from wandb_server import WandbServer
 
 
 @pytest.fixture(scope="module", autouse=True)

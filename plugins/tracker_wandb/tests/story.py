@@ -55,7 +55,9 @@ class Story:
         self._tell(self._hook.study_started, study=self.snapshot(resumed=resumed))
 
     def propose(self, number: int, **params: Any) -> None:
-        proposal = Proposal(params=params or {"lr": 10.0**-number, "batch": 2**number}, seed=number, rationale="why not")
+        proposal = Proposal(
+            params=params or {"lr": 10.0**-number, "batch": 2**number}, seed=number, rationale="why not"
+        )
         self.trials[number] = Trial(number, proposal, started_s=self.clock)
         self._tell(self._hook.trial_proposed, study=self.snapshot(), trial=self.trials[number])
 

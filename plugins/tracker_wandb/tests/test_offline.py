@@ -10,11 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from story import Story, whole_story
-from wandb_files import written_runs, written_table
-
 from overnight_tracker_wandb.config import WandbConfig
 from overnight_tracker_wandb.tracker import WandbTracker
+from story import Story, whole_story
+from wandb_files import written_runs, written_table
 
 STUDY = "arithmetic-20261123-ab12"
 

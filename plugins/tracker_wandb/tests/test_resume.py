@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from wandb_files import written_runs
-
 from overnight_tracker_wandb.config import WandbConfig
 from overnight_tracker_wandb.tracker import WandbTracker
+from wandb_files import written_runs
 
 STUDY = "arithmetic-20261123-ab12"
 

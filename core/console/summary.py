@@ -1,0 +1,111 @@
+"""Summaries: what a person reads in ten seconds, at the end of a study or in the middle."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from core.contracts import Evaluation, Trial
+from core.journal.facts import StudyFacts
+from core.report.verdict import baseline_of, difference, incumbent_of, judge
+from core.report.wording import duration, figure, outcome, params
+
+
+def print_summary(facts: StudyFacts, console: Console | None = None) -> None:
+    """The verdict, baseline beside incumbent, how to get the model; for the end of a study."""
+    out = console or _console()
+    verdict = judge(facts)
+    out.print()
+    out.print(Text(verdict.sentence, style="bold green" if verdict.good else "bold"))
+    for caveat in verdict.caveats:
+        out.print(Text(caveat, style="dim"))
+    baseline, best = baseline_of(facts), incumbent_of(facts)
+    if baseline is not None and baseline.evaluation is not None:
+        out.print(_scores(facts, baseline, best))
+    if best is not None:
+        out.print(Text(f"Settings: {params(best.proposal.params)}"))
+        out.print(Text(f"Model:    {facts.study.directory / 'best'}"))
+    out.print(Text(_counts(facts), style="dim"))
+    if facts.notices:
+        out.print(Text(f"{len(facts.notices)} notices, the last: {facts.notices[-1].text}", style="yellow"))
+
+
+def print_status(facts: StudyFacts, console: Console | None = None) -> None:
+    """Where a study stands."""
+    out = console or _console()
+    study = facts.study
+    out.print(Text(f"{study.name} ({study.id}): {facts.state}", style="bold"))
+    out.print(Text(f"task {study.task}, policy {study.policy}, executor {study.executor}, seed {study.seed}"))
+    print_summary(facts, out)
+    for number, phase in facts.phases.items():
+        out.print(Text(f"trial {number}: {phase}"))
+    if facts.state == "interrupted":
+        out.print(Text(f"Continue with: python -m core resume {study.directory}"))
+
+
+def print_comparison(studies: Sequence[StudyFacts], console: Console | None = None) -> None:
+    """One line a study, the largest shown gain marked."""
+    out = console or _console()
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("study", "policy", "seed", "state", "trials", "baseline (test)", "incumbent (test)", "gain", "time"):
+        table.add_column(column, justify="right" if column in ("seed", "trials", "time") else "left")
+    for facts in studies:
+        baseline, best = baseline_of(facts), incumbent_of(facts)
+        gain, style = "", ""
+        if baseline and best and baseline.test and best.test:
+            found = difference(best.test, baseline.test, facts.study.objective)
+            gain = f"{found.gain:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+            style = "green" if found.shown else ""
+        table.add_row(
+            Text(facts.study.directory.name),
+            Text(facts.study.policy),
+            str(facts.study.seed),
+            facts.state,
+            str(sum(1 for trial in facts.study.trials if trial.number)),
+            Text(_range(baseline.test if baseline else None)),
+            Text(_range(best.test if best else None)),
+            Text(gain, style=style),
+            duration(facts.study.seconds),
+        )
+    out.print(table)
+
+
+def _scores(facts: StudyFacts, baseline: Trial, best: Trial | None) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("", f"{facts.study.objective.metric}, test", "95 % interval", "n", "validation", "n"):
+        table.add_column(column)
+    rows: list[tuple[str, Trial]] = [("baseline", baseline)]
+    if best is not None:
+        rows.append((f"trial {best.number} ({'confirmed' if best.confirmed else 'leading'})", best))
+    for label, trial in rows:
+        table.add_row(label, *_cells(trial.test, interval=True), *_cells(trial.evaluation, interval=False))
+    return table
+
+
+def _cells(evaluation: Evaluation | None, *, interval: bool) -> list[str]:
+    if evaluation is None:
+        return ["not opened", "", ""] if interval else ["", ""]
+    middle = [f"{figure(evaluation.low)} to {figure(evaluation.high)}"] if interval else []
+    return [figure(evaluation.value), *middle, str(evaluation.n)]
+
+
+def _range(evaluation: Evaluation | None) -> str:
+    if evaluation is None:
+        return "–"
+    return f"{figure(evaluation.value)} [{figure(evaluation.low)}, {figure(evaluation.high)}] n={evaluation.n}"
+
+
+def _counts(facts: StudyFacts) -> str:
+    counts = Counter(outcome(trial, facts.study.incumbent) for trial in facts.study.trials if trial.number)
+    trials = ", ".join(f"{count} {word}" for word, count in counts.most_common()) or "none"
+    spent = f"${facts.study.usd:.2f}" if facts.study.usd else "no cost"
+    ended = f"; ended: {facts.study.finished}" if facts.study.finished else ""
+    return f"Trials: {trials}. Time: {duration(facts.study.seconds)}, {spent}{ended}."
+
+
+def _console() -> Console:
+    # Wide enough for a line of facts where nobody set a width (a pipe, a log).
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)

@@ -1,0 +1,195 @@
+"""The story of a study: what was kept and why, what failed, what was spent; for both report formats."""
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from core.contracts import Trial
+from core.journal.facts import StudyFacts
+from core.report.verdict import Verdict, baseline_of, difference, incumbent_of, judge
+from core.report.wording import changed, duration, figure, interval, outcome, param, params
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the trials table, ready to print; `score_value` and `seconds_value` sort it."""
+
+    number: int
+    outcome: str
+    score: str
+    score_value: float | None
+    params: dict[str, str]
+    reason: str
+    seed: str
+    seconds: str
+    seconds_value: float
+    attempt: int
+    hardware: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One incumbent: how it came to be and what it changed against the one before."""
+
+    number: int
+    score: str
+    gain: str
+    changes: str
+    why: str
+    rationale: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything that a report says, as text."""
+
+    title: str
+    verdict: Verdict
+    cards: list[tuple[str, str, str]]
+    kept: list[Kept]
+    rows: list[Row]
+    param_names: list[str]
+    failures: list[tuple[str, int, str]]
+    notices: list[tuple[str, str]]
+    budget: list[tuple[str, str, str]]
+    facts: list[tuple[str, str]]
+    commands: list[str]
+
+
+def tell(facts: StudyFacts) -> Story:
+    """Turn facts into text."""
+    study = facts.study
+    return Story(
+        title=study.name,
+        verdict=judge(facts),
+        cards=_cards(facts),
+        kept=_kept(facts),
+        rows=[_row(trial, study.incumbent) for trial in study.trials],
+        param_names=list(facts.space),
+        failures=_failures(facts),
+        notices=[(duration(notice.elapsed_s), notice.text) for notice in facts.notices],
+        budget=_budget(facts),
+        facts=_about(facts),
+        commands=[
+            f"python -m core status {study.directory}",
+            f"python -m core report {study.directory}",
+            *([] if facts.state == "finished" else [f"python -m core resume {study.directory}"]),
+        ],
+    )
+
+
+def _cards(facts: StudyFacts) -> list[tuple[str, str, str]]:
+    study = facts.study
+    baseline, best = baseline_of(facts), incumbent_of(facts)
+    cards = []
+    for label, trial in (("baseline", baseline), (f"trial {best.number}, {_standing(best)}" if best else "", best)):
+        if trial is None:
+            continue
+        for split, evaluation in (("test", trial.test), ("validation", trial.evaluation)):
+            if evaluation is not None:
+                low, high = figure(evaluation.low), figure(evaluation.high)
+                cards.append((f"{label}: {split}", figure(evaluation.value), f"95 % {low} to {high}, n={evaluation.n}"))
+                break
+    if best and baseline and best.test and baseline.test:
+        found = difference(best.test, baseline.test, study.objective)
+        cards.append(("gain on test", f"{found.gain:+.3f}", f"95 % {found.low:+.3f} to {found.high:+.3f}"))
+    counts = Counter(outcome(trial, study.incumbent) for trial in study.trials if trial.number)
+    cards.append(("trials", str(sum(counts.values())), ", ".join(f"{n} {word}" for word, n in counts.most_common())))
+    cards.append(("time", duration(study.seconds), f"state: {facts.state}"))
+    return cards
+
+
+def _standing(best: Trial) -> str:
+    return "confirmed" if best.confirmed else "leading"
+
+
+def _row(trial: Trial, incumbent: int) -> Row:
+    reason = trial.error or (trial.decision.reason if trial.decision else trial.proposal.rationale)
+    return Row(
+        number=trial.number,
+        outcome=outcome(trial, incumbent),
+        score=interval(trial.evaluation) if trial.evaluation else "",
+        score_value=trial.score,
+        params={name: param(value) for name, value in trial.proposal.params.items()},
+        reason=reason,
+        seed="" if trial.proposal.seed is None else str(trial.proposal.seed),
+        seconds=duration(trial.seconds),
+        seconds_value=trial.seconds,
+        attempt=trial.attempt,
+        hardware=trial.hardware,
+    )
+
+
+def _kept(facts: StudyFacts) -> list[Kept]:
+    order = sorted(facts.study.trials, key=lambda trial: trial.ended_s or 0.0)
+    before = baseline_of(facts)
+    found = []
+    for trial in order:
+        if trial.decision is None or trial.decision.verdict != "keep" or trial.evaluation is None:
+            continue
+        gain = ""
+        if before and before.evaluation:
+            gain = f"{facts.study.objective.gain(trial.evaluation.value, before.evaluation.value):+.3f}"
+        found.append(
+            Kept(
+                trial.number,
+                interval(trial.evaluation),
+                gain,
+                params(changed(trial, before)) or "nothing but the seed",
+                trial.decision.reason,
+                trial.proposal.rationale,
+            )
+        )
+        before = trial
+    return found
+
+
+def _failures(facts: StudyFacts) -> list[tuple[str, int, str]]:
+    failed = [trial for trial in facts.study.trials if trial.status == "failed"]
+    groups: dict[str, list[Trial]] = {}
+    for trial in failed:
+        groups.setdefault(trial.error_kind or "unknown", []).append(trial)
+    return [
+        (kind, len(trials), f"trials {', '.join(str(t.number) for t in trials)}; the last: {trials[-1].error}")
+        for kind, trials in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def _budget(facts: StudyFacts) -> list[tuple[str, str, str]]:
+    limits, study = facts.limits, facts.study
+    used = len([trial for trial in study.trials if trial.number])
+    clock = "no limit" if limits.wall_clock_s is None else duration(limits.wall_clock_s)
+    return [
+        ("trials", str(used), "no limit" if limits.trials is None else str(limits.trials)),
+        ("wall-clock", duration(study.seconds), clock),
+        ("US dollars", f"{study.usd:.2f}", "no limit" if limits.usd is None else f"{limits.usd:.2f}"),
+        ("GPU-hours", f"{study.gpu_hours:.2f}", "no limit" if limits.gpu_hours is None else f"{limits.gpu_hours:.2f}"),
+    ]
+
+
+def _about(facts: StudyFacts) -> list[tuple[str, str]]:
+    study = facts.study
+    began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(facts.created_at))
+    lines = [
+        ("study", study.id),
+        ("task", study.task),
+        ("policy", study.policy),
+        ("executor", study.executor),
+        ("objective", f"{study.objective.direction} {study.objective.metric}"),
+        ("seed", str(study.seed)),
+        ("begun", began),
+        ("ended because", study.finished or "it has not ended"),
+        ("controllers", f"{facts.controllers}" + (" (resumed)" if facts.controllers > 1 else "")),
+        (
+            "test split",
+            "opened once, for trials " + ", ".join(map(str, facts.test_opened)) if facts.test_opened else "not opened",
+        ),
+    ]
+    return [*lines, *((f"version of {name}", version) for name, version in facts.versions.items())]
+
+
+def config_text(config: dict[str, Any]) -> str:
+    """The resolved configuration, for reproduction."""
+    return json.dumps(config, indent=2, default=str)

@@ -1,0 +1,52 @@
+"""Wording: figures and names as people read them, the same in terminal and report."""
+
+from core.contracts import Evaluation, Scalar, Trial
+
+
+def figure(value: float) -> str:
+    """A score or metric with three significant places after the point, or in scientific form."""
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.3f}"
+    return f"{value:.2e}"
+
+
+def interval(evaluation: Evaluation) -> str:
+    """ "0.447 [0.416, 0.478] n=1000"."""
+    return f"{figure(evaluation.value)} [{figure(evaluation.low)}, {figure(evaluation.high)}] n={evaluation.n}"
+
+
+def param(value: Scalar) -> str:
+    """A parameter's value: short, exact enough to recognise."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def params(values: dict[str, Scalar]) -> str:
+    """ "learning_rate=0.0002 steps=40"."""
+    return " ".join(f"{name}={param(value)}" for name, value in values.items())
+
+
+def duration(seconds: float) -> str:
+    """ "42 s", "7 min 05 s", "3 h 20 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def outcome(trial: Trial, incumbent: int) -> str:
+    """One word for what became of a trial: baseline, incumbent, kept, discarded, retest, failed …"""
+    if trial.number == 0:
+        return "baseline"
+    if trial.status != "completed" or trial.decision is None:
+        return trial.status
+    if trial.number == incumbent:
+        return "incumbent"
+    return {"keep": "kept", "discard": "discarded"}.get(trial.decision.verdict, trial.decision.verdict)
+
+
+def changed(trial: Trial, before: Trial | None) -> dict[str, Scalar]:
+    """The parameters in which a trial differs from an earlier one; all of them without one."""
+    known = before.proposal.params if before else {}
+    return {name: value for name, value in trial.proposal.params.items() if known.get(name) != value}
