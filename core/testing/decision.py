@@ -50,14 +50,14 @@ class DecisionConformance:
 
     @pytest.mark.parametrize("objective", [synthetic.MAXIMIZE, synthetic.MINIMIZE], ids=["maximize", "minimize"])
     def test_a_much_worse_trial_is_never_kept(self, objective: Objective) -> None:
-        good, bad = synthetic.scored(0, 0, items=_scores(300)), synthetic.scored(1, 0, items=_scores(40))
-        candidate, incumbent = (bad, good) if objective.direction == "maximize" else (good, bad)
+        worse, better = (40, 300) if objective.direction == "maximize" else (300, 40)
+        candidate, incumbent = (synthetic.scored(n, 0, items=_scores(right)) for n, right in ((1, worse), (0, better)))
         assert self.decide(candidate, incumbent, objective).verdict != "keep"
 
     @pytest.mark.parametrize("objective", [synthetic.MAXIMIZE, synthetic.MINIMIZE], ids=["maximize", "minimize"])
     def test_a_much_better_trial_is_not_thrown_away(self, objective: Objective) -> None:
-        good, bad = synthetic.scored(1, 0, items=_scores(300)), synthetic.scored(0, 0, items=_scores(40))
-        candidate, incumbent = (good, bad) if objective.direction == "maximize" else (bad, good)
+        worse, better = (40, 300) if objective.direction == "maximize" else (300, 40)
+        candidate, incumbent = (synthetic.scored(n, 0, items=_scores(right)) for n, right in ((1, better), (0, worse)))
         assert self.decide(candidate, incumbent, objective).verdict != "discard"
 
     def test_an_equal_trial_does_not_replace_the_incumbent(self) -> None:

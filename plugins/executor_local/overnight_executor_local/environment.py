@@ -4,13 +4,39 @@ import os
 from collections.abc import Iterable, Mapping
 
 _NAMES = frozenset(
-    """
-    PATH HOME USER LOGNAME SHELL LANG LANGUAGE
-    TZ TMPDIR TERM VIRTUAL_ENV PYTHONPATH LD_LIBRARY_PATH SSL_CERT_FILE
-    SSL_CERT_DIR REQUESTS_CA_BUNDLE CUDA_HOME CUDA_PATH CUDA_DEVICE_ORDER ROCM_PATH XDG_CACHE_HOME
-    HF_HOME HF_HUB_CACHE HF_HUB_OFFLINE HF_DATASETS_CACHE HF_DATASETS_OFFLINE HF_ENDPOINT TRANSFORMERS_OFFLINE
-    TORCH_HOME TRITON_CACHE_DIR OVERNIGHT_CACHE
-    """.split()
+    [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "TERM",
+        "VIRTUAL_ENV",
+        "PYTHONPATH",
+        "LD_LIBRARY_PATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CUDA_HOME",
+        "CUDA_PATH",
+        "CUDA_DEVICE_ORDER",
+        "ROCM_PATH",
+        "XDG_CACHE_HOME",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "HF_HUB_OFFLINE",
+        "HF_DATASETS_CACHE",
+        "HF_DATASETS_OFFLINE",
+        "HF_ENDPOINT",
+        "TRANSFORMERS_OFFLINE",
+        "TORCH_HOME",
+        "TRITON_CACHE_DIR",
+        "OVERNIGHT_CACHE",
+    ]
 )
 _PREFIXES = ("LC_", "NVIDIA_", "NCCL_")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

@@ -152,11 +152,11 @@ class LocalExecutor:
     def _handle(self, token: str) -> Handle:
         return Handle(token, str(self._place(token).name))
 
-    def _traces(self, place: Path) -> bool:
-        """Whether a job really started there: this controller started it, or a supervisor did report."""
+    def _traces(self, place: Path, *, reported: bool = False) -> bool:
+        """Whether a job really started there: a supervisor reported, or this controller started it."""
         if any((place / name).exists() for name in ("exit.json", "supervisor.json")):
             return True
-        return any(self._place(token) == place for token in self._started)
+        return not reported and any(self._place(token) == place for token in self._started)
 
     def _spawn(self, token: str, place: Path) -> None:
         reading, writing = os.pipe()  # neither end is inherited by any other child of ours
@@ -176,6 +176,9 @@ class LocalExecutor:
         finally:
             os.close(reading)
         self._started[token] = (process, writing)
+        end = time.monotonic() + _STARTING_S
+        while not self._traces(place, reported=True) and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)  # until its supervisor has reported, a restart could not find the job
 
     def _supervisor(self, token: str, place: Path) -> int | None:
         """The pid of the job's supervisor while it lives."""

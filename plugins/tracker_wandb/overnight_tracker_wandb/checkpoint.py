@@ -7,17 +7,14 @@ from core import Study, Trial
 from overnight_tracker_wandb.contents import artifact_name, plain, trial_run_id
 
 if TYPE_CHECKING:
-    from wandb import Run
+    from wandb import Artifact, Run
 
 ALIAS = "best"
 _MB = 2**20
 
 
-def log_checkpoint(run: "Run", study: Study, trial: Trial, max_mb: float) -> str | None:
-    """Log `study.directory / "best"` from the study's run, with alias "best".
-
-    Returns why it was left out, or None. Logging the same files again makes no new version.
-    """
+def checkpoint_artifact(study: Study, trial: Trial, max_mb: float) -> "Artifact | str":
+    """What stands at `study.directory / "best"` as an artifact, or why there is none."""
     import wandb
 
     place = (study.directory / "best").resolve()
@@ -35,8 +32,12 @@ def log_checkpoint(run: "Run", study: Study, trial: Trial, max_mb: float) -> str
         artifact.add_dir(str(place), policy="immutable", skip_cache=True)
     else:
         artifact.add_file(str(place), policy="immutable", skip_cache=True)
+    return artifact
+
+
+def log_checkpoint(run: "Run", artifact: "Artifact", trial: Trial) -> None:
+    """Log it from the study's run with alias "best". The same files again make no new version."""
     run.log_artifact(artifact, aliases=[ALIAS, f"trial-{trial.number}"])
-    return None
 
 
 def _metadata(study: Study, trial: Trial) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """The W&B client of one study: opens and finishes runs, online while W&B answers, offline otherwise."""
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from overnight_tracker_wandb.config import WandbConfig
 
 if TYPE_CHECKING:
+    import wandb
     from wandb import Run
 
 Mode = Literal["online", "offline", "disabled"]
@@ -30,13 +32,17 @@ class RunSpec:
     tags: tuple[str, ...]
 
 
+class WentOffline(Exception):
+    """W&B was given up: the client was started anew, offline, and every earlier run handle is void.
+    The message says why, for people."""
+
+
 @dataclass
 class Session:
     """One study's use of the W&B client, whose state is global to the process.
 
-    folder: what holds `wandb/`. group: of every run. mode: what the next run will be. problem:
-    why W&B was given up for offline runs, until someone took it with `take_problem`.
-    unsent: folders of online runs whose upload did not end in time.
+    folder: what holds `wandb/`. group: of every run. mode: what the next run will be. url: of
+    the study's run, once it was online. unsent: folders of online runs that were not wholly uploaded.
     """
 
     config: WandbConfig
@@ -45,19 +51,22 @@ class Session:
     mode: Mode = "offline"
     url: str | None = None
     wrote_offline: bool = False
-    unsent: list[str] = field(default_factory=list)
-    _problem: str | None = None
+    unsent: set[str] = field(default_factory=set)
+    _lost: str | None = None  # why the server seems gone, as a finishing thread found
+    _open: "dict[str, Run]" = field(default_factory=dict)
     _finishing: dict[str, threading.Thread] = field(default_factory=dict)
     _environment: list[str] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def wandb_folder(self) -> Path:
         """Where the runs are written."""
         return self.folder / "wandb"
 
-    def start(self) -> None:
-        """Load the client and choose the mode. Raises OSError where nothing can be written."""
+    def start(self) -> str | None:
+        """Load the client and choose the mode. Raises OSError where nothing can be written.
+
+        Returns what a person should hear of: online was asked for, but is not possible.
+        """
         self.wandb_folder.mkdir(parents=True, exist_ok=True)
         # Without these the client writes to the home directory and reports its own errors to its
         # makers; whoever set them has their way.
@@ -69,9 +78,9 @@ class Session:
             if name not in os.environ:
                 self._environment.append(name)
                 os.environ[name] = value
-        import wandb
-
-        settings = wandb.setup(wandb.Settings(silent=True, quiet=True, show_warnings=False, show_errors=False)).settings
+        if "WANDB_SERVICE" not in os.environ:  # the client sets it, and a dead one leaves it
+            self._environment.append("WANDB_SERVICE")
+        settings = self._setup()
         if settings.mode == "disabled":
             self.mode = "disabled"
         elif self.config.mode == "offline" or (self.config.mode == "auto" and settings.mode in ("offline", "dryrun")):
@@ -79,49 +88,76 @@ class Session:
         elif _has_credentials(settings):
             self.mode = "online"
         elif self.config.mode == "online":
-            self._go_offline(
-                f"trackers.wandb.mode is online, but there are no credentials for {settings.base_url}: "
-                "set WANDB_API_KEY or run `wandb login`"
+            return (
+                f"trackers.wandb.mode is online, but there are no credentials for {settings.base_url}: set "
+                f"WANDB_API_KEY or run `wandb login`; runs are written offline to {self.wandb_folder}"
             )
+        return None
+
+    def check(self) -> None:
+        """Raises WentOffline if an upload in the background found that W&B is gone."""
+        if self._lost and self.mode == "online":
+            self._go_offline(self._lost)
 
     def open(self, spec: RunSpec) -> "Run":
-        """Start a run, or continue the one of that id. Falls back to offline when W&B does not
-        answer within `init_timeout_s`; takes a little longer than that at most."""
-        self._wait_for(spec.id)
-        if self.mode == "online":
+        """Start a run, or continue the one of that id. Raises WentOffline when W&B does not take
+        it within `init_timeout_s`; the next call then writes an offline run."""
+        if thread := self._finishing.pop(spec.id, None):
+            thread.join(self.config.finish_timeout_s + _GRACE_S)
+            self.check()
+        if self.mode != "online":
+            self.wrote_offline = True
+            run = self._init(spec, "offline")
+        else:
             try:
                 run = self._init(spec, "online")
             except Exception as error:  # noqa: BLE001 - the client raises many kinds; each means "not online"
                 self._go_offline(f"W&B did not take run {spec.id} ({_one_line(error)})")
-            else:
-                if spec.job_type == "study":
-                    self.url = run.url
-                return run
-        self.wrote_offline = True
-        return self._init(spec, "offline")
+            if spec.job_type == "study":
+                self.url = run.url
+        self._open[spec.id] = run
+        return run
+
+    def call(self, what: str, action: Callable[[], None]) -> None:
+        """Run what asks the server and waits, at most `init_timeout_s`. Raises WentOffline when
+        it fails or takes longer."""
+        if self.mode != "online":
+            action()
+            return
+        errors: list[str] = []
+
+        def work() -> None:
+            try:
+                action()
+            except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
+                errors.append(_one_line(error))
+
+        thread = threading.Thread(target=work, name="wandb-call", daemon=True)
+        thread.start()
+        thread.join(self.config.init_timeout_s)
+        if thread.is_alive():
+            errors.append(f"no answer within {self.config.init_timeout_s:g} s")
+        if errors:
+            self._go_offline(f"W&B did not take {what} ({errors[0]})")
 
     def finish(self, run: "Run", exit_code: int = 0) -> None:
         """End a run without waiting for its upload; `close` waits."""
         thread = threading.Thread(target=self._finish, args=(run, exit_code), name=f"wandb-{run.id}", daemon=True)
+        self._open.pop(run.id, None)
         self._finishing[run.id] = thread
         thread.start()
 
     def close(self) -> None:
         """Wait for uploads, at most `finish_timeout_s` and a few seconds, and stop the client."""
-        deadline = time.monotonic() + self.config.finish_timeout_s + _GRACE_S
-        for thread in self._finishing.values():
-            thread.join(max(0.0, deadline - time.monotonic()))
-        stopping = threading.Thread(target=self._teardown, name="wandb-teardown", daemon=True)
-        stopping.start()
-        stopping.join(max(_GRACE_S, deadline - time.monotonic()))
+        self._stop()
         while self._environment:
             os.environ.pop(self._environment.pop(), None)
 
-    def take_problem(self) -> str | None:
-        """What a person has not been told yet."""
-        with self._lock:
-            problem, self._problem = self._problem, None
-            return problem
+    def _setup(self) -> "wandb.Settings":
+        import wandb
+
+        quiet = wandb.Settings(silent=True, quiet=True, show_warnings=False, show_errors=False)
+        return wandb.setup(quiet).settings
 
     def _init(self, spec: RunSpec, mode: Literal["online", "offline"]) -> "Run":
         import wandb
@@ -168,27 +204,38 @@ class Session:
         try:
             run.finish(exit_code=exit_code)
         except Exception as error:  # noqa: BLE001 - whatever it is, the data is on disk and the study goes on
-            with self._lock:
-                self.unsent.append(str(folder))
-            self._go_offline(f"W&B did not take the rest of run {run.id} ({_one_line(error)})")
+            if not run.offline:
+                self.unsent.add(str(folder))
+                self._lost = f"W&B did not take the rest of run {run.id} ({_one_line(error)})"
 
-    def _teardown(self) -> None:
-        import wandb
+    def _stop(self) -> None:
+        """Finish what is open, wait a bounded time, end the client's process."""
+        deadline = time.monotonic() + self.config.finish_timeout_s + _GRACE_S
+        for run in list(self._open.values()):
+            self.finish(run, exit_code=1)
+        for thread in self._finishing.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._finishing.clear()
+        stopping = threading.Thread(target=_teardown, name="wandb-teardown", daemon=True)
+        stopping.start()
+        stopping.join(max(_GRACE_S, deadline - time.monotonic()))
 
-        try:
-            wandb.teardown()
-        except Exception as error:  # noqa: BLE001 - the client's own process died; nothing is left to stop
-            self._go_offline(f"W&B's client did not stop in good order ({_one_line(error)})")
+    def _go_offline(self, why: str) -> NoReturn:
+        # A run that failed to start keeps its id taken in the client's process, and a run cannot
+        # change its mode: only a new process can go on with the same ids.
+        self.mode = "offline"
+        self._stop()
+        if "WANDB_SERVICE" in self._environment:
+            os.environ.pop("WANDB_SERVICE", None)
+        self._setup()
+        raise WentOffline(f"{why}; runs are written offline to {self.wandb_folder} from now on")
 
-    def _wait_for(self, run_id: str) -> None:
-        thread = self._finishing.pop(run_id, None)
-        if thread is not None:
-            thread.join(self.config.finish_timeout_s + _GRACE_S)
 
-    def _go_offline(self, why: str) -> None:
-        with self._lock:
-            self.mode = "offline"
-            self._problem = f"{why}; runs are written offline to {self.wandb_folder} from now on"
+def _teardown() -> None:
+    import wandb
+
+    with contextlib.suppress(ConnectionError):  # its process died earlier: nothing is left to stop
+        wandb.teardown()
 
 
 def _has_credentials(settings: Any) -> bool:

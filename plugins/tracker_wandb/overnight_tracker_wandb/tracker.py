@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from core import Study, Tracker, Trial, hookimpl
 from overnight_tracker_wandb import contents
-from overnight_tracker_wandb.checkpoint import log_checkpoint
+from overnight_tracker_wandb.checkpoint import checkpoint_artifact, log_checkpoint
 from overnight_tracker_wandb.config import WandbConfig
 from overnight_tracker_wandb.redact import redact
-from overnight_tracker_wandb.session import RunSpec, Session
+from overnight_tracker_wandb.session import RunSpec, Session, WentOffline
 from overnight_tracker_wandb.transaction_log import history
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class WandbTracker(Tracker):
         self._config = config
         self._session: Session | None = None
         self._run: Run | None = None
+        self._spec: RunSpec | None = None  # of the study's run
         self._resumed = False
         self._trials: dict[int, Run] = {}
         self._ended: set[int] = set()  # trials whose run this controller has finished
@@ -47,6 +48,7 @@ class WandbTracker(Tracker):
         self._failures: list[str] = []
         self._in_a_row = 0
         self._left_out: list[str] = []
+        self._tell_once: str | None = None
 
     @hookimpl
     def study_started(self, study: Study) -> None:
@@ -84,7 +86,7 @@ class WandbTracker(Tracker):
 
     def notes(self) -> list[str]:
         """Where the runs are, how to upload them, and what could not be shown."""
-        lines = list(self._left_out)
+        lines = list(dict.fromkeys(self._left_out))
         session = self._session
         if session is not None and session.mode == "disabled":
             lines.append("disabled by WANDB_MODE=disabled")
@@ -95,9 +97,9 @@ class WandbTracker(Tracker):
             if session.wrote_offline:
                 place = shlex.quote(str(folder)) + "/offline-run-*"
                 lines.append(f"offline run in {folder}; upload with: wandb sync {place}")
-            if session.unsent and session.url:
-                places = " ".join(shlex.quote(place) for place in sorted(set(session.unsent)))
-                lines.append(f"not wholly uploaded; finish with: wandb sync {places}")
+            if session.unsent:
+                places = " ".join(shlex.quote(place) for place in sorted(session.unsent))
+                lines.insert(-1, f"not wholly uploaded; first finish with: wandb sync {places}")
         if self._failures:
             stopped = ", after which nothing more was shown" if self._in_a_row >= _GIVE_UP_AFTER else ""
             lines.append(f"{len(self._failures)} updates failed{stopped}; the first: {self._failures[0]}")
@@ -107,40 +109,60 @@ class WandbTracker(Tracker):
         if self._in_a_row >= _GIVE_UP_AFTER or (self._session is not None and self._session.mode == "disabled"):
             return
         try:
-            action(*arguments)
+            gone = self._online_or_offline(action, *arguments)
             self._in_a_row = 0
         except Exception as error:
             self._in_a_row += 1
             self._failures.append(f"could not {what} ({type(error).__name__}: {error})")
             if len(self._failures) == 1:
                 raise WandbError(self._failures[0]) from error
-        if self._session is not None and (problem := self._session.take_problem()):
-            raise WandbError(problem)
+            return
+        if gone:
+            raise WandbError(gone)
+
+    def _online_or_offline(self, action: Callable[..., object], *arguments: Any) -> str | None:
+        """Do it; if W&B is gone, do it again offline and return why."""
+        try:
+            if self._session is not None:
+                self._session.check()
+            action(*arguments)
+        except WentOffline as gone:
+            self._trials.clear()
+            self._run = self._live().open(self._spec) if self._run and self._spec else None
+            action(*arguments)
+            return str(gone)
+        told, self._tell_once = self._tell_once, None
+        return told
 
     def _start(self, study: Study) -> None:
-        folder = Path(self._config.dir).expanduser().absolute() if self._config.dir else study.directory
-        try:
-            session = Session(self._config, folder, group=contents.study_run_id(study))
-            session.start()
-        except Exception:
-            self._in_a_row = _GIVE_UP_AFTER  # no client, nothing to show: not even to try
-            raise
-        self._session, self._resumed = session, study.resumed
+        if self._session is None:
+            self._begin(study)
+        session = self._live()
         if session.mode == "disabled":
             return
         run_id = contents.study_run_id(study)
         words = contents.tags("study", study.task, study.policy, study.executor, *self._config.tags)
-        spec = RunSpec(run_id, study.name, "study", redact(study.config), words)
+        self._spec = RunSpec(run_id, study.name, "study", redact(study.config), words)
         before = history(session.wandb_folder, run_id) if study.resumed else []
-        self._run = run = session.open(spec)
+        self._run = run = session.open(self._spec)
         if run.offline:
             self._shown = {row["trial"] for row in before if "trial" in row}
         else:
             # The server knows how many rows it has; their order is the same for every controller.
-            self._shown = {row["trial"] for row in list(contents.rows(study))[: run.step]}
+            self._shown = {row["trial"] for row in list(contents.rows(study))[: run.starting_step]}
         self._show_study(study)
         if study.resumed and study.incumbent != contents.BASELINE:
             self._show_incumbent(study, study.trial(study.incumbent))
+
+    def _begin(self, study: Study) -> None:
+        folder = Path(self._config.dir).expanduser().absolute() if self._config.dir else study.directory
+        session = Session(self._config, folder, group=contents.study_run_id(study))
+        try:
+            self._tell_once = session.start()
+        except Exception:
+            self._in_a_row = _GIVE_UP_AFTER  # no client, nothing to show: not even to try
+            raise
+        self._session, self._resumed = session, study.resumed
 
     def _open_trial(self, study: Study, trial: Trial) -> "Run":
         if trial.number in self._trials:
@@ -195,17 +217,20 @@ class WandbTracker(Tracker):
                 run.log(row)
         run.summary.update(contents.study_summary(study) | {"resumed": self._resumed})
         if last or time.monotonic() - self._table_at >= _TABLE_EVERY_S:
-            self._table_at = time.monotonic()
             columns, cells = contents.table(study)
-            run.summary["trials"] = wandb.Table(columns=list(columns), data=cells, allow_mixed_types=True)
+            table = wandb.Table(columns=list(columns), data=cells, allow_mixed_types=True)
+            self._live().call("the trial table", lambda: run.summary.update({"trials": table}))
+            self._table_at = time.monotonic()
 
     def _show_incumbent(self, study: Study, trial: Trial) -> None:
         run = self._study_run()
         run.summary.update(contents.study_summary(study) | {"resumed": self._resumed})
         if self._config.log_checkpoint:
-            left_out = log_checkpoint(run, study, trial, self._config.max_artifact_mb)
-            if left_out and left_out not in self._left_out:
-                self._left_out.append(left_out)
+            artifact = checkpoint_artifact(study, trial, self._config.max_artifact_mb)
+            if isinstance(artifact, str):
+                self._left_out.append(artifact)
+                return
+            self._live().call("the checkpoint", lambda: log_checkpoint(run, artifact, trial))
 
     def _finish(self, study: Study) -> None:
         for number in sorted(self._trials):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -296,7 +297,7 @@ def test_a_service_that_dies_is_reported_once_and_then_nothing_happens(tell):
 
 
 KILLED = """
-import os, sys, time
+import os, psutil, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from story import Story
@@ -312,12 +313,12 @@ time.sleep(2.5)  # the client writes once a second
 story.propose(2)
 for step in range(2000):
     story.report(2, step, loss=1.0)
+print(*[child.pid for child in psutil.Process().children(recursive=True)], flush=True)
 os.kill(os.getpid(), 9)
 """
 
 
 def test_a_killed_controller_leaves_readable_files_and_nothing_running(directory):
-    before = {process.pid for process in psutil.process_iter()}
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(directory), str(Path(__file__).parent)], capture_output=True, text=True
     )
@@ -326,10 +327,16 @@ def test_a_killed_controller_leaves_readable_files_and_nothing_running(directory
     assert [row["trial"] for row in runs[STUDY].history] == [0]
     assert [row["train/step"] for row in runs[f"{STUDY}-0001"].history] == [0, 1, 2, 3, 4]
     assert runs[STUDY].exit_code is None
-    for process in psutil.process_iter(["name", "status", "pid"]):
-        if process.pid not in before and "wandb" in (process.info["name"] or ""):
-            psutil.wait_procs([process], timeout=5)
-            assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    clients = [int(pid) for pid in killed.stdout.split()]
+    assert clients
+    deadline = time.monotonic() + 10
+    while any(running(pid) for pid in clients) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(running(pid) for pid in clients)
+
+
+def running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_constructing_imports_no_wandb():

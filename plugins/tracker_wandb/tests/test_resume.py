@@ -1,14 +1,9 @@
 """A study that another controller continues shows every trial once."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from overnight_tracker_wandb.config import WandbConfig
 from overnight_tracker_wandb.tracker import WandbTracker
-from wandb_files import written_runs
+from wandb_files import sync, written_runs
 
 STUDY = "arithmetic-20261123-ab12"
 
@@ -40,15 +35,6 @@ def second_controller(story):
     story.fail(3)
     story.finish()
     assert story.problems == []
-
-
-def sync(server, directory: Path, *command: str) -> None:
-    """Upload the offline runs as a person would, with the line that `notes` gave."""
-    environment = {**os.environ, **server.environment}
-    folders = sorted(str(path) for path in (directory / "wandb").glob("offline-run-*"))
-    program = [sys.executable, "-m", "wandb", *command, *folders]
-    done = subprocess.run(program, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def check(server):
@@ -86,7 +72,7 @@ def test_offline_runs_of_both_controllers_become_one_when_uploaded(tell, server,
     second_controller(story)
     assert server.runs == {}
     monkeypatch.delenv("WANDB_MODE")
-    sync(server, directory, *command)
+    sync(server, *sorted(str(path) for path in (directory / "wandb").glob("offline-run-*")), command=command)
     check(server)
 
 

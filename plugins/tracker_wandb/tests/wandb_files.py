@@ -1,9 +1,14 @@
 """Reads offline W&B runs back, so that tests see what was really written."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from wandb_server import WandbServer
 
 from overnight_tracker_wandb.transaction_log import item_key, records
 
@@ -67,3 +72,10 @@ def written_table(folder: Path, run: WrittenRun, key: str) -> dict[str, Any]:
     name = run.summary[key]["path"]
     (path,) = list(folder.glob(f"offline-run-*-{run.id}*/files/{name}"))[-1:]
     return json.loads(path.read_text())
+
+
+def sync(server: WandbServer, *folders: str, command: tuple[str, ...] = ("sync",)) -> None:
+    """Upload runs as a person would, with the line that `notes` gave."""
+    program = [sys.executable, "-m", "wandb", *command, *folders]
+    done = subprocess.run(program, env={**os.environ, **server.environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

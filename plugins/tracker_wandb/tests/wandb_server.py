@@ -74,7 +74,11 @@ class WandbServer:
 
             do_GET = do_POST = do_PUT = answer  # noqa: N815 - the names of http.server
 
-        self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Listener(ThreadingHTTPServer):
+            def handle_error(self, request: Any, address: Any) -> None:
+                """Nothing: a client that hangs up is not this server's business."""
+
+        self._httpd = Listener(("127.0.0.1", 0), Handler)
         self._httpd.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._httpd.server_port}"
         self.environment = {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": "local-" + "0" * 40, "WANDB_ENTITY": "me"}

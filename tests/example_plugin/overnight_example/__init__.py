@@ -1,0 +1,1 @@
+"""One of each: an example of a third-party plugin distribution."""

@@ -1,0 +1,100 @@
+"""Task `quadratic`: a bowl to descend into, in milliseconds, with faults to order."""
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from core import Evaluation, FloatParam, IntParam, ItemScore, Objective, Param, PluginConfig, Space
+
+_SPACE = {
+    "x": FloatParam(low=-2.0, high=2.0, default=1.5),
+    "k": IntParam(low=1, high=8, default=2),
+}
+
+
+class Quadratic:
+    """Finds the bottom of a noisy bowl; trains in milliseconds."""
+
+    class Config(PluginConfig):
+        """step_s: seconds a training step takes. fault: how training misbehaves, for trials
+        whose x is above fault_above. items: per split."""
+
+        step_s: float = 0.01
+        steps: int = 5
+        items: int = 60
+        fault: str = "none"
+        fault_above: float = -10.0
+        space: dict[str, Param] = _SPACE
+
+    def __init__(self, config):
+        self._config = config
+        self.objective = Objective("hit_rate", "maximize")
+        self.space = Space(config.space)
+
+    def prepare(self, cache):
+        if self._config.fault == "prepare":
+            raise RuntimeError("there is nothing to prepare with")
+        (cache / "quadratic").mkdir(parents=True, exist_ok=True)
+
+    def train(self, context):
+        x = float(context.params.get("x", 0.0))
+        if x > self._config.fault_above:
+            misbehave(self._config.fault, context)
+        rng = random.Random(context.seed)
+        for step in range(1, self._config.steps + 1):
+            if context.should_stop():
+                break
+            time.sleep(self._config.step_s)
+            context.report(step, self._config.steps, loss=x * x / step)
+        weights = {"x": x, "luck": rng.uniform(-0.02, 0.02)}
+        (context.checkpoint_dir / "weights.json").write_text(json.dumps(weights))
+
+    def evaluate(self, checkpoint, split, context):
+        weights = {"x": 1.8, "luck": 0.0}
+        if checkpoint is not None:
+            weights = json.loads((checkpoint / "weights.json").read_text())
+        chance = math.exp(-(weights["x"] ** 2)) + weights["luck"]
+        rng = random.Random(f"{split}")
+        scores = [ItemScore(f"{split}-{i}", float(rng.random() < chance)) for i in range(self._config.items)]
+        if self._config.fault == "nan_score" and checkpoint is not None and weights["x"] > self._config.fault_above:
+            return Evaluation(split, "hit_rate", math.nan, len(scores), 0.0, 1.0)
+        context.report(len(scores), len(scores))
+        return Evaluation.from_items(split, "hit_rate", scores)
+
+
+def misbehave(fault, context):
+    """Do what the fault says; returns for those that only disturb."""
+    if fault == "raise":
+        raise ValueError("the gradient went \x1b[31mfor a walk")
+    if fault == "hang":
+        time.sleep(3600)
+    if fault == "gigabyte":
+        block = os.urandom(1 << 20)
+        for _ in range(200):
+            sys.stdout.buffer.write(block)
+    if fault == "nan":
+        for step in range(1, 1000):
+            context.report(step, 1000, loss=math.nan)
+            time.sleep(0.05)
+    if fault == "silence":
+        context.report(1, 10, loss=0.1)
+        time.sleep(3600)
+    if fault == "segfault":
+        print("score=0.99", flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if fault == "exit":
+        print("score=0.99", flush=True)
+        os._exit(3)
+    if fault == "no_checkpoint":
+        context.checkpoint_dir.rmdir()
+        context.checkpoint_dir.mkdir()
+    if fault == "detach":
+        sleeper = (
+            "import os, signal, time; os.setsid(); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
+        )
+        subprocess.Popen([sys.executable, "-c", sleeper], start_new_session=True)
