@@ -80,7 +80,8 @@ def _draw_progress(facts: StudyFacts, kind: str) -> bytes:
         _label_kept(axes, kept, baseline)
         _mark_test(axes, facts, last)
         axes.set_xlim(-0.6, last + (2.6 if facts.test_opened else 0.8))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        step = max(1, math.ceil((last + 1) / 16))
+        axes.set_xticks(range(0, last + 1, step))
         axes.set_xlabel("trial")
         better = "higher is better" if objective.direction == "maximize" else "lower is better"
         axes.set_ylabel(f"{objective.metric} on validation ({better})")

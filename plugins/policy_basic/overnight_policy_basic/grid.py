@@ -1,69 +1,100 @@
 """Policy `grid`: every combination of a few values per parameter."""
 
-import itertools
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator
+from typing import Any
 
-from pydantic import Field
+from pydantic import field_validator
 
 from core import PluginConfig, Proposal, Scalar, SetupError, Space, StudyView, Trial
-from overnight_policy_basic.draw import generator
+from overnight_policy_basic.draw import generator, key, taken
 
-_LARGEST = 1_000_000
+_POINTS = 3
 
 
 class GridSearch:
     """Tries every combination of a few values per parameter."""
 
     class Config(PluginConfig):
-        """points: values per numeric parameter (or a mapping by name; others get 3), ends of the
-        range included; categorical parameters use all choices. shuffle: seeded random order.
+        """points: values per numeric parameter, ends of the range included; a mapping by name
+        gives each its own (others get 3). Categorical parameters use all choices. shuffle:
+        seeded random order, so that a budget smaller than the grid covers it evenly.
         default_first: whether trial 1 is the task author's own configuration."""
 
-        points: int | dict[str, int] = Field(default=3)
+        points: int | dict[str, int] = _POINTS
         shuffle: bool = True
         default_first: bool = True
 
+        @field_validator("points", mode="before")
+        @classmethod
+        def _counts(cls, points: Any) -> Any:
+            for count in points.values() if isinstance(points, dict) else [points]:
+                if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                    raise ValueError(
+                        f"must be a whole number of at least 1, or such a number per parameter, not {count!r}"
+                    )
+            return points
+
     def __init__(self, config: Config) -> None:
         self._config = config
-        counts = [config.points] if isinstance(config.points, int) else list(config.points.values())
-        if any(count < 1 for count in counts):
-            raise SetupError("policy.points: at least 1 value per parameter is needed")
 
     def ask(self, view: StudyView, n: int) -> list[Proposal]:
         """The next points that no trial had yet; empty when the grid is exhausted."""
-        taken = [trial.proposal.params for trial in (*view.trials, *view.running)]
-        points = self._points(view.space, view.seed)
-        proposals = []
-        for number, params in enumerate(points, 1):
+        seen = taken(view)
+        proposals: list[Proposal] = []
+        for params, rationale in self._points(view.space, view.seed):
             if len(proposals) == n:
                 break
-            if params not in taken:
-                taken.append(params)
-                proposals.append(Proposal(params, rationale=self._why(view.space, params, number, len(points))))
+            if key(params) not in seen:
+                proposals.append(Proposal(params, rationale=rationale))
         return proposals
 
     def tell(self, trial: Trial) -> None:
         """A grid learns nothing."""
 
-    def _points(self, space: Space, seed: int) -> list[dict[str, Scalar]]:
-        axes = [param.grid(self._count(name)) for name, param in space.items()]
-        size = math.prod(len(axis) for axis in axes)
-        if size > _LARGEST:
-            raise SetupError(f"policy.points: the grid has {size} points; choose fewer points or another policy")
-        grid = [dict(zip(space, values, strict=True)) for values in itertools.product(*axes)]
-        if self._config.shuffle:
-            generator(seed, 0, "grid").shuffle(grid)
-        if self._config.default_first:
-            first = space.defaults()
-            return [first, *(point for point in grid if point != first)]
-        return grid
+    def _points(self, space: Space, seed: int) -> Iterator[tuple[dict[str, Scalar], str]]:
+        """Every point once, with its rationale, in the order in which they are tried."""
+        axes = self._axes(space)
+        size = math.prod(len(axis) for axis in axes.values())
+        first = space.defaults() if self._config.default_first else None
+        on_grid = first is not None and all(first[name] in axis for name, axis in axes.items())
+        if first is not None:
+            yield first, f"default configuration{f' (grid point 1 of {size})' if on_grid else ''}"
+        number = int(on_grid)
+        for place in _shuffled(size, seed) if self._config.shuffle else range(size):
+            params = _point(axes, place)
+            if first is None or key(params) != key(first):
+                number += 1
+                yield params, f"grid point {number} of {size}"
 
-    def _count(self, name: str) -> int:
+    def _axes(self, space: Space) -> dict[str, list[Scalar]]:
         points = self._config.points
-        return points.get(name, 3) if isinstance(points, Mapping) else points
+        if isinstance(points, int):
+            return {name: param.grid(points) for name, param in space.items()}
+        for name in points:
+            if name not in space:
+                near = difflib.get_close_matches(name, space, n=1)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                raise SetupError(f"policy.points.{name}: no such parameter.{hint} The space has: {', '.join(space)}")
+        return {name: param.grid(points.get(name, _POINTS)) for name, param in space.items()}
 
-    def _why(self, space: Space, params: dict[str, Scalar], number: int, size: int) -> str:
-        if self._config.default_first and params == space.defaults():
-            return "default configuration"
-        return f"grid point {number} of {size}"
+
+def _point(axes: dict[str, list[Scalar]], place: int) -> dict[str, Scalar]:
+    """The grid's point number `place`, the last parameter changing fastest."""
+    params = {}
+    for name in reversed(axes):
+        place, index = divmod(place, len(axes[name]))
+        params[name] = axes[name][index]
+    return {name: params[name] for name in axes}
+
+
+def _shuffled(size: int, seed: int) -> Iterator[int]:
+    """0 … size - 1 in random order, one at a time: a Fisher-Yates shuffle that remembers only
+    what it moved, so that a grid of billions costs as much as the points that are tried."""
+    rng = generator(seed, 0, "grid")
+    moved: dict[int, int] = {}
+    for place in range(size):
+        other = rng.randrange(place, size)
+        yield moved.get(other, other)
+        moved[other] = moved.pop(place, place)

@@ -1,1 +1,1 @@
-"""Optuna's samplers as policies: TPE, Gaussian process, CMA-ES."""
+"""Policies on Optuna and its optimisers: TPE, Gaussian process, CMA-ES."""

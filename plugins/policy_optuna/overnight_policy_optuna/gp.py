@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from core import Proposal, StudyView
-from overnight_policy_optuna.bridge import OptunaConfig, OptunaPolicy, require
+from overnight_policy_optuna.bridge import OptunaConfig, OptunaPolicy
+from overnight_policy_optuna.sequential import require
 
 if TYPE_CHECKING:
     import optuna
@@ -17,8 +18,8 @@ class GaussianProcess(OptunaPolicy):
 
     def __init__(self, config: OptunaConfig) -> None:
         super().__init__(config)
-        require("torch", "gp", "pip install torch")
-        require("scipy", "gp", "pip install scipy")
+        require("torch", "gp")
+        require("scipy", "gp")
 
     def ask(self, view: StudyView, n: int) -> list[Proposal]:
         """As every policy, with torch held to one thread: with more, a fit takes 5 times as long
@@ -36,4 +37,4 @@ class GaussianProcess(OptunaPolicy):
         """Not deterministic: equal settings may score differently, and training does."""
         from optuna.samplers import GPSampler
 
-        return GPSampler(seed=seed, n_startup_trials=self._config.startup_trials, deterministic_objective=False)
+        return GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=False)

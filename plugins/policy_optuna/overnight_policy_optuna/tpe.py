@@ -28,9 +28,4 @@ class Tpe(OptunaPolicy):
         """Multivariate with constant liar, which are Optuna 5's defaults."""
         from optuna.samplers import TPESampler
 
-        return TPESampler(
-            seed=seed,
-            n_startup_trials=self._config.startup_trials,
-            n_ei_candidates=self._candidates,
-            constant_liar=True,
-        )
+        return TPESampler(seed=seed, n_startup_trials=1, n_ei_candidates=self._candidates, constant_liar=True)

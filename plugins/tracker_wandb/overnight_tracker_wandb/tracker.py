@@ -99,7 +99,7 @@ class WandbTracker(Tracker):
                 lines.append(f"offline run in {folder}; upload with: wandb sync {place}")
             if session.unsent:
                 places = " ".join(shlex.quote(place) for place in sorted(session.unsent))
-                lines.insert(-1, f"not wholly uploaded; first finish with: wandb sync {places}")
+                lines.insert(-1, f"not wholly uploaded; first finish with: wandb sync --no-skip-online {places}")
         if self._failures:
             stopped = ", after which nothing more was shown" if self._in_a_row >= _GIVE_UP_AFTER else ""
             lines.append(f"{len(self._failures)} updates failed{stopped}; the first: {self._failures[0]}")

@@ -16,6 +16,7 @@ class TestOffline(TrackerConformance):
     finish_limit_s = 10.0
 
 
+@pytest.mark.slow  # test_online.py asks more of the same
 class TestOnline(TrackerConformance):
     name = "wandb"
     options = {"project": "conformance", "mode": "online"}  # noqa: RUF012

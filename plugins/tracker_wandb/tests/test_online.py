@@ -10,7 +10,7 @@ from story import Story, whole_story
 from wandb_files import sync, written_runs
 
 STUDY = "arithmetic-20261123-ab12"
-QUICK = {"init_timeout_s": 2.0, "finish_timeout_s": 2.0}
+QUICK = {"init_timeout_s": 1.0, "finish_timeout_s": 1.0}
 
 
 def timed(story: Story) -> float:
@@ -127,7 +127,7 @@ def test_a_server_that_never_answers_means_offline_runs(tell, server, directory,
     assert len(written_runs(directory / "wandb")) == 5
 
 
-@pytest.mark.parametrize("code", [401, 403, 500, 429])
+@pytest.mark.parametrize("code", [401, 403, 429])
 def test_a_server_that_refuses_means_offline_runs(tell, server, directory, code):
     server.fail_always = code
     story = tell(**QUICK)
@@ -164,12 +164,12 @@ def test_a_server_that_dies_in_the_middle_costs_a_bounded_time_and_no_data(tell,
     notes = story.tracker.notes()
     assert notes[0] == f"W&B: {server.url}/me/overnight/runs/{STUDY}"
     assert notes[2].startswith("W&B: offline run in ")
-    unsent = notes[1].removeprefix("W&B: not wholly uploaded; first finish with: wandb sync ").split()
+    unsent = notes[1].removeprefix("W&B: not wholly uploaded; first finish with: wandb sync ").split()[1:]
     assert any(place.endswith(STUDY) for place in unsent)
     assert all(list(Path(place).glob("run-*.wandb")) for place in unsent)
     assert f"{STUDY}-0002" in written_runs(directory / "wandb")
     server.fail_always = None
-    sync(server, *unsent)
+    sync(server, "--no-skip-online", *unsent)
     sync(server, *sorted(str(path) for path in (directory / "wandb").glob("offline-run-*")))
     study = server.runs[STUDY]
     assert [row["trial"] for row in study.history] == [0, 1, 2]

@@ -64,7 +64,7 @@ def test_online_the_same_runs_go_on(tell, server):
     check(server)
 
 
-@pytest.mark.parametrize("command", [("sync",), ("beta", "sync")], ids=" ".join)
+@pytest.mark.parametrize("command", [("sync",), pytest.param(("beta", "sync"), marks=pytest.mark.slow)], ids=" ".join)
 def test_offline_runs_of_both_controllers_become_one_when_uploaded(tell, server, directory, monkeypatch, command):
     monkeypatch.setenv("WANDB_MODE", "offline")
     story = tell()

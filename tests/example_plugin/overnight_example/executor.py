@@ -33,9 +33,10 @@ class SubprocessExecutor:
     """Runs jobs as plain subprocesses that outlive the controller."""
 
     class Config(PluginConfig):
-        """slots: jobs at once."""
+        """slots: jobs at once. usd_per_hour: what a job is said to cost."""
 
         slots: int = 2
+        usd_per_hour: float = 0.0
 
     def __init__(self, config, workspace):
         self._config = config
@@ -47,7 +48,7 @@ class SubprocessExecutor:
         return Caps(slots=self._config.slots, detached=True)
 
     def offers(self, request):
-        return [] if request.gpus else [Offer("a subprocess")]
+        return [] if request.gpus else [Offer("a subprocess", self._config.usd_per_hour)]
 
     def submit(self, job, token):
         with self._lock:

@@ -45,6 +45,8 @@ class Quadratic:
         x = float(context.params.get("x", 0.0))
         if x > self._config.fault_above:
             misbehave(self._config.fault, context)
+            if self._config.fault == "no_checkpoint":
+                return
         rng = random.Random(context.seed)
         for step in range(1, self._config.steps + 1):
             if context.should_stop():
@@ -90,9 +92,6 @@ def misbehave(fault, context):
     if fault == "exit":
         print("score=0.99", flush=True)
         os._exit(3)
-    if fault == "no_checkpoint":
-        context.checkpoint_dir.rmdir()
-        context.checkpoint_dir.mkdir()
     if fault == "detach":
         sleeper = (
             "import os, signal, time; os.setsid(); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"

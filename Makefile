@@ -1,0 +1,74 @@
+# What a person types. `make run` and `make test` set up everything they need by themselves.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+TEST_VENV := .venv-test
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/*)
+PYPROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-slow e2e lint format docs bench wheels constraints clean
+
+help: ## show what can be typed
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/.installed ## make .venv from the pinned constraints
+
+$(VENV)/.installed: constraints.txt $(PYPROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Overnight needs Python 3.11 or newer; point to one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) (once; about three minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "  torch"
+	@$(PIP) install -c constraints.txt torch==2.13.0 setuptools wheel
+	@echo "  overnight, its plugins and their libraries"
+	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]" $(addprefix -e ,$(addprefix ./,$(PLUGINS)))
+	@touch $@
+
+run: install ## the main job: a whole study with the defaults, on this machine
+	@$(BIN)/python -m core
+
+$(TEST_VENV)/.installed: $(VENV)/.installed tests/example_plugin/pyproject.toml
+	@$(PYTHON) -m venv $(TEST_VENV)
+	@cd $(VENV)/lib/python*/site-packages && pwd > "$$(echo $(CURDIR)/$(TEST_VENV)/lib/python*/site-packages)/overnight-venv.pth" && \
+	  for link in __editable__*.pth *.egg-link; do [ -f "$$link" ] && cat "$$link" >> "$$(echo $(CURDIR)/$(TEST_VENV)/lib/python*/site-packages)/overnight-venv.pth"; done; true
+	@echo "installing the example plugin as a stranger's package into $(TEST_VENV)"
+	@$(TEST_VENV)/bin/python -m pip --disable-pip-version-check -q install --no-deps --no-build-isolation ./tests/example_plugin
+	@touch $@
+
+test: $(TEST_VENV)/.installed ## the fast tests, in a minute or two
+	@$(TEST_VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not e2e"
+
+test-slow: $(TEST_VENV)/.installed ## tests that train for minutes
+	@$(TEST_VENV)/bin/python -m pytest -q -m slow
+
+e2e: $(TEST_VENV)/.installed ## one real GRPO study, end to end, killed and resumed
+	@$(TEST_VENV)/bin/python -m pytest -q -m e2e
+
+lint: install ## ruff, strict types of core, directions of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/mypy core
+	@$(BIN)/lint-imports
+
+format: install ## let ruff format and fix
+	@$(BIN)/ruff check -q --fix .
+	@$(BIN)/ruff format -q .
+
+docs: install ## check that the docs say what the program does
+	@$(BIN)/python docs/check.py
+
+bench: install ## measure the controller's own cost
+	@$(BIN)/python benchmarks/controller_cost.py
+
+wheels: install ## build the wheels of overnight and all plugins into dist/
+	@rm -rf dist && for place in . $(PLUGINS); do $(PIP) wheel -q --no-deps --no-build-isolation -w dist $$place; rm -rf $$place/build; done; ls dist
+
+constraints: install ## pin what is installed now
+	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
+	@$(BIN)/python -c "import setuptools, wheel; print(f'setuptools=={setuptools.__version__}\nwheel=={wheel.__version__}')" >> constraints.txt
+
+clean: ## remove environments, caches and builds
+	@rm -rf $(VENV) $(TEST_VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

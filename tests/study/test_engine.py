@@ -1,0 +1,142 @@
+"""The study loop: every trial goes its one way, and what is not better is not kept."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.errors import UsageError
+from core.journal import events as ev
+from core.journal.store import Journal
+from core.plugins import discover
+from core.study.launch import Outcome, create, read_facts
+from support import study_config
+
+Run = Callable[..., Outcome]
+
+
+def journal_events(directory: Path) -> list[ev.Event]:
+    with Journal.open(directory / "journal.db", readonly=True) as journal:
+        return [entry.event for entry in journal.entries()]
+
+
+def test_a_study_measures_its_baseline_tries_and_keeps_the_better(run: Run, tmp_path: Path) -> None:
+    outcome = run(budget={"trials": 6})
+    study = outcome.facts.study
+    assert outcome.exit_code == 0
+    assert outcome.facts.state == "finished"
+    assert [trial.number for trial in study.trials] == list(range(7))
+    assert all(trial.status == "completed" for trial in study.trials)
+    best = study.trial(study.incumbent)
+    assert study.incumbent != 0
+    assert best.score == max(trial.score for trial in study.trials if trial.score is not None)
+    assert (
+        tmp_path / "study" / "best"
+    ).resolve() == tmp_path / "study" / "trials" / f"{best.number:04d}" / "checkpoint"
+    assert (study.directory / "best" / "weights.json").exists()
+
+
+def test_the_test_split_is_opened_once_for_baseline_and_incumbent_only(run: Run) -> None:
+    outcome = run()
+    study = outcome.facts.study
+    opened = [event for event in journal_events(study.directory) if isinstance(event, ev.TestOpened)]
+    assert [event.trials for event in opened] == [(0, study.incumbent)]
+    assert {trial.number for trial in study.trials if trial.test} == {0, study.incumbent}
+    assert all(t.test.n == 60 and t.test.low <= t.test.value <= t.test.high for t in study.trials if t.test)
+
+
+def test_intent_is_journaled_before_submission_and_money_before_intent(run: Run) -> None:
+    outcome = run()
+    order: dict[str, list[str]] = {}
+    for event in journal_events(outcome.facts.study.directory):
+        if isinstance(event, ev.BudgetReserved | ev.JobIntended | ev.JobSubmitted | ev.JobEnded | ev.BudgetSettled):
+            order.setdefault(event.token, []).append(type(event).__name__)
+    assert len(order) == 2 + 2 * 4 + 2
+    expected = ["BudgetReserved", "JobIntended", "JobSubmitted", "JobEnded", "BudgetSettled"]
+    assert all(steps == expected for steps in order.values())
+
+
+def test_trials_run_side_by_side_up_to_the_slots(run: Run) -> None:
+    outcome = run(
+        executor={"name": "local", "slots": 3}, budget={"trials": 6}, task={"name": "quadratic", "step_s": 0.1}
+    )
+    open_now, most = set(), 0
+    for event in journal_events(outcome.facts.study.directory):
+        if isinstance(event, ev.TrialProposed):
+            open_now.add(event.trial)
+        if isinstance(event, ev.TrialEnded):
+            open_now.discard(event.trial)
+        most = max(most, len(open_now))
+    assert most == 3
+
+
+def test_the_same_seed_gives_the_same_proposals_scores_and_decisions(run: Run) -> None:
+    serial = {"name": "local", "slots": 1}
+    one, two = (run(name, executor=serial, policy={"name": "tpe"}) for name in ("one", "two"))
+
+    def essence(outcome: Outcome) -> list[object]:
+        return [(t.proposal, t.evaluation, t.decision, t.test) for t in outcome.facts.study.trials]
+
+    assert essence(one) == essence(two)
+    other = run("three", executor=serial, policy={"name": "tpe"}, seed=2)
+    assert essence(other) != essence(one)
+
+
+def test_a_retest_is_a_trial_of_its_own_with_the_same_params_and_another_seed(run: Run) -> None:
+    outcome = run(
+        decision={"name": "first_wins", "retest": True},
+        policy={"name": "halving"},
+        executor={"name": "local", "slots": 1},
+        budget={"trials": 6},
+    )
+    trials = outcome.facts.study.trials
+    retests = [trial for trial in trials if trial.proposal.retest]
+    assert retests
+    for retest in retests:
+        assert retest.proposal.parent is not None
+        parent = trials[retest.proposal.parent]
+        assert parent.decision is not None
+        assert parent.decision.verdict == "retest"
+        assert parent.proposal.params == retest.proposal.params
+        seeds = [
+            json.loads((outcome.facts.study.directory / "trials" / f"{t.number:04d}" / "job.json").read_text())["seed"]
+            for t in (parent, retest)
+        ]
+        assert seeds[0] != seeds[1]
+
+
+def test_a_policy_with_nothing_left_ends_the_study(run: Run) -> None:
+    outcome = run(policy={"name": "grid", "points": 1}, budget={"trials": 50})
+    assert outcome.facts.study.finished == "the policy has nothing left to try"
+    assert len(outcome.facts.study.trials) == 2
+
+
+def test_nothing_is_left_in_the_executors_folder(run: Run) -> None:
+    outcome = run()
+    assert list((outcome.facts.study.directory / ".executor").iterdir()) == []
+
+
+def test_the_training_job_is_not_told_of_evaluation_and_the_other_way_round(run: Run) -> None:
+    folder = run().facts.study.directory / "trials" / "0001"
+    train = json.loads((folder / "job.json").read_text())
+    validation = json.loads((folder / "validation.job.json").read_text())
+    assert (train["phase"], validation["phase"]) == ("train", "validation")
+    assert validation["params"] == {}
+    assert train["params"] != {}
+
+
+def test_an_empty_search_space_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    with pytest.raises(UsageError, match=r"task.space: the search space is empty"):
+        create(study_config(tmp_path / "s", task={"name": "quadratic", "space": {}}), tmp_path / "s", discover())
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+def test_a_study_is_readable_from_its_directory_alone(run: Run, tmp_path: Path) -> None:
+    outcome = run()
+    moved = tmp_path / "elsewhere"
+    outcome.facts.study.directory.rename(moved)
+    facts = read_facts(moved)
+    assert facts.study.trials == outcome.facts.study.trials
+    assert (moved / "best" / "weights.json").exists()

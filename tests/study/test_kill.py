@@ -1,0 +1,206 @@
+"""Controllers that are killed or interrupted: nothing lost, nothing repeated, nothing left running."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.contracts import Trial
+from core.journal import events as ev
+from core.journal.store import Journal
+from core.study.launch import read_facts
+from support import QUICK, overnight
+
+SLOW_STEPS = ("task.step_s=0.15", "budget.trials=4", "executor.slots=2")
+
+
+def start(directory: Path, *more: str) -> subprocess.Popen[str]:
+    """A controller in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "core", *QUICK, *SLOW_STEPS, f"dir={directory}", *more],
+        cwd=directory.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def events(directory: Path) -> list[ev.Event]:
+    with Journal.open(directory / "journal.db", readonly=True) as journal:
+        return [entry.event for entry in journal.entries()]
+
+
+def wait_for(directory: Path, condition: type[ev.Event], count: int = 1, patience_s: float = 30.0) -> None:
+    """Until the journal holds so many events of a kind."""
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        if (directory / "journal.db").exists():
+            try:
+                if sum(isinstance(event, condition) for event in events(directory)) >= count:
+                    return
+            except Exception:  # noqa: BLE001 - the very first instant: the tables are being made
+                time.sleep(0.01)
+        time.sleep(0.02)
+    raise AssertionError(f"no {condition.__name__} within {patience_s} s")
+
+
+def processes_of(directory: Path) -> Iterator[int]:
+    """Living processes (not zombies) that work in the study directory."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                place = os.readlink(entry / "cwd")
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if place.startswith(f"{directory}/") and state not in "ZX":
+                yield int(entry.name)
+
+
+def none_left(directory: Path, patience_s: float = 10.0) -> bool:
+    end = time.monotonic() + patience_s
+    while list(processes_of(directory)) and time.monotonic() < end:
+        time.sleep(0.02)
+    return not list(processes_of(directory))
+
+
+def assert_whole(directory: Path, trials: int) -> None:
+    """Every trial ended exactly once, trained to success exactly once, and was decided once."""
+    recorded = events(directory)
+    ended = [event.trial for event in recorded if isinstance(event, ev.TrialEnded)]
+    assert sorted(ended) == list(range(trials + 1))
+    for kind, phase in ((ev.JobEnded, "train"), (ev.JobEnded, "validation")):
+        done = [e.trial for e in recorded if isinstance(e, kind) and e.phase == phase and e.state == "succeeded"]
+        assert sorted(done) == sorted(set(done)), f"a finished {phase} was run again"
+    assert sum(isinstance(event, ev.TestOpened) for event in recorded) == 1
+    assert [type(event) for event in recorded].count(ev.StudyFinished) == 1
+
+
+def test_kill_9_in_mid_trial_then_resume_finishes_the_same_study(tmp_path: Path) -> None:
+    directory = tmp_path / "study"
+    controller = start(directory)
+    wait_for(directory, ev.TrialEnded, 2)
+    controller.send_signal(signal.SIGKILL)
+    controller.wait()
+    assert none_left(directory), list(processes_of(directory))
+    before = {t.number: t for t in read_facts(directory).study.trials if t.status == "completed"}
+    resumed = overnight("resume", directory, cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    facts = read_facts(directory)
+    assert facts.controllers == 2
+    after: dict[int, Trial] = {trial.number: trial for trial in facts.study.trials}
+    for number, trial in before.items():
+        assert after[number].evaluation == trial.evaluation
+        assert after[number].proposal == trial.proposal
+    assert_whole(directory, 4)
+    assert list((directory / ".executor").iterdir()) == []
+
+
+def test_kills_at_random_instants_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "study"
+    rng = random.Random(5)
+    controller = start(directory)
+    for _ in range(5):
+        wait_for(directory, ev.ControllerStarted)
+        time.sleep(rng.uniform(0.1, 1.2))
+        controller.send_signal(signal.SIGKILL)
+        controller.wait()
+        assert none_left(directory), list(processes_of(directory))
+        if read_facts(directory).state == "finished":
+            break
+        controller = subprocess.Popen(
+            [sys.executable, "-m", "core", "resume", str(directory)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        count = read_facts(directory).controllers + 1
+        wait_for(directory, ev.ControllerStarted, count)
+    controller.wait(timeout=60)
+    if read_facts(directory).state != "finished":
+        overnight("resume", directory, cwd=tmp_path)
+    assert_whole(directory, 4)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_stops_in_good_order_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    directory = tmp_path / "study"
+    controller = start(directory)
+    wait_for(directory, ev.TrialEnded, 2)
+    controller.send_signal(number)
+    output, _ = controller.communicate(timeout=30)
+    assert controller.returncode == code
+    assert f"python -m core resume {directory}" in output
+    assert none_left(directory)
+    facts = read_facts(directory)
+    assert facts.state == "interrupted"
+    assert (directory / "report.html").exists()
+    assert overnight("resume", directory, cwd=tmp_path).returncode == 0
+    assert_whole(directory, 4)
+
+
+def test_the_second_signal_ends_it_at_once_and_still_nothing_is_left(tmp_path: Path) -> None:
+    directory = tmp_path / "study"
+    controller = start(directory, "task.fault=hang", "grace_s=60")
+    wait_for(directory, ev.JobSubmitted, 3)
+    controller.send_signal(signal.SIGINT)
+    time.sleep(0.8)
+    started = time.monotonic()
+    controller.send_signal(signal.SIGINT)
+    controller.wait(timeout=20)
+    assert time.monotonic() - started < 5
+    assert controller.returncode == 130
+    assert none_left(directory)
+
+
+def test_a_second_controller_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    directory = tmp_path / "study"
+    controller = start(directory)
+    wait_for(directory, ev.TrialProposed, 2)
+    second = overnight("resume", directory, cwd=tmp_path)
+    assert second.returncode == 4
+    assert f"process {controller.pid} on" in second.stderr
+    status = overnight("status", directory, "--json", cwd=tmp_path)
+    assert status.returncode == 0
+    controller.send_signal(signal.SIGTERM)
+    controller.wait(timeout=30)
+
+
+def test_jobs_that_outlive_their_controller_are_adopted_not_run_again(tmp_path: Path) -> None:
+    directory = tmp_path / "study"
+    controller = start(directory, "executor=example_subprocess", "task.step_s=0.6")
+    wait_for(directory, ev.JobSubmitted, 4)
+    controller.send_signal(signal.SIGKILL)
+    controller.wait()
+    assert list(processes_of(directory)), "this executor's jobs were to go on"
+    assert overnight("resume", directory, cwd=tmp_path).returncode == 0
+    assert_whole(directory, 4)
+    attempts = {event.attempt for event in events(directory) if isinstance(event, ev.JobIntended)}
+    assert attempts == {1}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small tmpfs, which needs root")
+def test_a_full_disk_stops_the_study_resumable_and_says_so(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=False).returncode:
+        pytest.skip("this machine does not let us mount a tmpfs")
+    try:
+        directory = small / "study"
+        full = overnight(*QUICK, f"dir={directory}", "budget.trials=60", cwd=tmp_path)
+        assert full.returncode == 3, full.stdout[-3000:] + full.stderr[-3000:]
+        assert "disk" in full.stderr or "space" in full.stderr
+        before = {t.number: t.evaluation for t in read_facts(directory).study.trials if t.status == "completed"}
+        assert before
+        subprocess.run(["mount", "-o", "remount,size=200m", small], check=True)
+        resumed = overnight("resume", directory, f"budget.trials={len(before) + 2}", cwd=tmp_path)
+        assert resumed.returncode == 0, resumed.stdout[-2000:] + resumed.stderr[-2000:]
+        after = {t.number: t.evaluation for t in read_facts(directory).study.trials}
+        assert all(after[number] == evaluation for number, evaluation in before.items())
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
