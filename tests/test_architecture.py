@@ -33,7 +33,11 @@ def test_core_names_no_plugin() -> None:
     # Common words that core uses for something else: a column, a format string's field.
     names -= {"random", "format"}
     # The versions of the libraries a study ran on are recorded, whoever uses them.
-    allowed = {("core/study/launch.py", "wandb"), ("core/testing/light.py", "wandb"), ("core/testing/tracker.py", "wandb")}
+    allowed = {
+        ("core/study/launch.py", "wandb"),
+        ("core/testing/light.py", "wandb"),
+        ("core/testing/tracker.py", "wandb"),
+    }
     for path in CORE:
         where = str(path.relative_to(ROOT))
         for node in ast.walk(ast.parse(path.read_text())):

@@ -56,7 +56,9 @@ def test_an_installed_package_is_found_with_its_description_and_not_imported_for
     registry = discover()
     assert row(registry, "my-pack") == [("policy", "mine", "")]
     assert describe(registry.find("policy", "mine")) == "A good policy."
-    with pytest.raises(PluginError, match=r"cannot be imported from my_pack.heavy:Good: ModuleNotFoundError: No module"):
+    with pytest.raises(
+        PluginError, match=r"cannot be imported from my_pack.heavy:Good: ModuleNotFoundError: No module"
+    ):
         registry.load("policy", "mine")
 
 
@@ -80,7 +82,10 @@ def test_two_distributions_with_one_name_are_an_error_that_says_how_to_choose(in
         ("overnight_contract = 99", "built for plugin contract 99, this Overnight has contract 1"),
         (hook("polices", {}), "implements a hook 'polices' that does not exist. Did you mean policies?"),
         (hook("policies", {"a": "no colon"}), 'must map names to "module:Class"'),
-        ("from core import hookimpl\n@hookimpl\ndef tasks():\n    return ['a']", 'must return {"name": "module:Class"}'),
+        (
+            "from core import hookimpl\n@hookimpl\ndef tasks():\n    return ['a']",
+            'must return {"name": "module:Class"}',
+        ),
         ("from core import hookimpl\n@hookimpl\ndef tasks():\n    return 1 / 0", "ZeroDivisionError"),
         ("from core import hookimpl\n@hookimpl\ndef config_dirs():\n    return 'x'", "must return a list of strings"),
         ("from core import hookimpl\n@hookimpl\ndef study_started(studyy):\n    pass", "studyy"),
@@ -105,7 +110,9 @@ def test_a_study_that_needs_a_broken_plugin_is_told_the_cause(install: Install) 
 
 
 def test_a_class_that_lacks_a_method_of_its_contract_is_refused(install: Install) -> None:
-    install("half", plugin=hook("policies", {"half": "half.policy:Half"}), policy="class Half:\n    def ask(self): pass")
+    install(
+        "half", plugin=hook("policies", {"half": "half.policy:Half"}), policy="class Half:\n    def ask(self): pass"
+    )
     with pytest.raises(PluginError, match=r"lacks tell"):
         discover().load("policy", "half")
     install("mute", plugin=hook("rewards", {"mute": "mute.reward:Mute"}), reward="class Mute:\n    pass")

@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     add_search_path(registry.config_dirs)
     arguments = parse(argv, GROUPS)
     if arguments.check:
-        check_overrides(arguments.overrides, registry)
+        check_overrides(arguments.overrides, registry, multirun=arguments.multirun)
     done: list[tuple[Path, int]] = []
     sys.argv = [sys.argv[0], *arguments.argv]
 

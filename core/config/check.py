@@ -1,7 +1,9 @@
 """Checking overrides before a study starts: a typo gets one line, the nearest name and the list."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -20,7 +22,7 @@ from core.study.parts import check as check_parts
 from core.suggest import did_you_mean, listing
 
 
-def check_overrides(overrides: Sequence[str], registry: Registry) -> None:
+def check_overrides(overrides: Sequence[str], registry: Registry, *, multirun: bool = False) -> None:
     """Compose once, for the first combination of a sweep, and validate everything.
 
     Raises UsageError, one line per problem.
@@ -43,18 +45,21 @@ def check_overrides(overrides: Sequence[str], registry: Registry) -> None:
             if not _is_group(override) and not _adds(override):
                 _check_key(override, groups_only)
         try:
-            composed = compose(NAME, overrides=firsts)
+            composed = compose(NAME, overrides=firsts, return_hydra_config=True)
             config = to_config(composed)
+            place = Path(composed.hydra.sweep.dir if multirun else composed.hydra.run.dir)
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(_first_line(error)) from None
     check_parts(config, registry)
+    _check_place(place)
 
 
 def to_config(composed: DictConfig) -> dict[str, Any]:
     """The resolved configuration as plain data, without Hydra's own node."""
-    with_dir = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    assert isinstance(with_dir, dict)
-    return {str(key): value for key, value in with_dir.items() if key != "hydra"}
+    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 def group_options() -> dict[str, list[str]]:
@@ -82,6 +87,13 @@ def _check_group(override: Override) -> None:
             raise UsageError(
                 f"{key}: there is no {name!r}.{did_you_mean(str(name), options)} Options: {listing(options)}"
             )
+
+
+def _check_place(place: Path) -> None:
+    """Hydra makes the directory before any of our code runs, and ends with a traceback if it cannot."""
+    existing = next(parent for parent in (place.absolute(), *place.absolute().parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"dir: {place} cannot be made, {existing} is not writable; choose another place with dir=PATH")
 
 
 def _check_key(override: Override, composed: DictConfig) -> None:

@@ -64,8 +64,35 @@ class DecisionConformance:
         incumbent = synthetic.scored(0, 0, items=_scores(100))
         assert self.decide(synthetic.scored(1, 0, items=_scores(100)), incumbent).verdict != "keep"
 
-    def test_missing_item_scores_are_no_obstacle(self) -> None:
-        assert self.decide(synthetic.scored(1, 0.9), synthetic.scored(0, 0.1)).reason
+    def test_the_arguments_are_left_as_they_are(self) -> None:
+        arguments = (
+            synthetic.scored(2, 0, {"x": 1.0}, items=_scores(120)),
+            synthetic.scored(1, 0, {"x": 2.0}, items=_scores(110)),
+            [synthetic.scored(3, 0.2), synthetic.failed(4)],
+        )
+        before = dumps(arguments)
+        self.make().decide(*arguments, synthetic.MAXIMIZE)
+        assert dumps(arguments) == before
+
+    def test_evidence_is_made_of_json_scalars(self) -> None:
+        found = self.decide(synthetic.scored(1, 0, items=_scores(200)), synthetic.scored(0, 0, items=_scores(100)))
+        assert all(isinstance(key, str) for key in found.evidence)
+        assert all(value is None or isinstance(value, bool | int | float | str) for value in found.evidence.values())
+
+    def test_the_baseline_and_an_empty_history_are_where_every_study_begins(self) -> None:
+        baseline = synthetic.scored(0, 0, items=_scores(100))
+        for right in (20, 100, 101, 300):
+            found = self.decide(synthetic.scored(1, 0, {"x": 1.0}, items=_scores(right)), baseline, history=())
+            assert found.verdict in ("keep", "discard", "retest")
+
+    @pytest.mark.parametrize("n", [0, 1, 2], ids=["no", "one", "two"])
+    def test_few_item_scores_are_no_obstacle(self, n: int) -> None:
+        candidate, incumbent = (synthetic.scored(i, i / 2, items=[i / 2] * n) for i in (1, 0))
+        assert self.decide(candidate, incumbent).reason
+
+    def test_items_that_differ_are_no_obstacle(self) -> None:
+        candidate, incumbent = synthetic.scored(1, 0, items=_scores(30, 50)), synthetic.scored(0, 0, items=_scores(9))
+        assert self.decide(candidate, incumbent).reason
 
     def test_naming_it_imports_nothing_heavy(self) -> None:
         assert heavy_imports("decision", self.name) == []

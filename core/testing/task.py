@@ -121,7 +121,7 @@ class TaskConformance:
     def test_a_checkpoint_that_is_not_whole_is_an_error_not_a_score(self, home: Path) -> None:
         broken = home / "broken"
         broken.mkdir(exist_ok=True)
-        with pytest.raises(Exception):  # noqa: B017, PT011 - any error will do; a score will not
+        with pytest.raises(Exception):  # noqa: B017 - any error will do; a score will not
             self.make().evaluate(broken, "validation", self.context(home / "e3", home))
 
     def test_naming_it_imports_nothing_heavy(self) -> None:

@@ -1,6 +1,7 @@
 """Synthetic trials and views, for testing policies and decision rules without training anything."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.contracts import (
@@ -75,6 +76,11 @@ def failed(number: int, params: Mapping[str, Scalar] | None = None) -> Trial:
     )
 
 
+def cancelled(number: int, params: Mapping[str, Scalar] | None = None) -> Trial:
+    """A trial that the study gave up."""
+    return Trial(number, Proposal(dict(params or {})), "cancelled", error="the study ended", ended_s=float(number))
+
+
 def running(number: int, params: Mapping[str, Scalar]) -> Trial:
     """A trial that has not ended."""
     return Trial(number, Proposal(dict(params)))
@@ -94,18 +100,30 @@ def view(
 def campaign(
     policy: Any,
     space: Space,
-    score: Callable[[Mapping[str, Any]], float],
+    score: Callable[[Mapping[str, Any]], float | None],
     trials: int,
     objective: Objective = MAXIMIZE,
     seed: int = 7,
 ) -> list[Trial]:
-    """Ask and tell one at a time, as a study with one slot does; returns the trials in order."""
+    """Ask and tell one at a time, as a study with one slot does; returns the trials in order.
+    A trial whose `score` is None fails."""
     done: list[Trial] = []
     for number in range(1, trials + 1):
         proposals = policy.ask(view(space, done, objective=objective, seed=seed), 1)
         if not proposals:
             break
-        trial = scored(number, score(proposals[0].params), proposals[0].params)
+        value, params = score(proposals[0].params), proposals[0].params
+        trial = failed(number, params) if value is None else scored(number, value, params)
         policy.tell(trial)
         done.append(trial)
     return done
+
+
+def one_at_a_time(policy: Any, where: StudyView, n: int) -> list[Proposal]:
+    """What a study that asks for one trial at a time gets, with the earlier ones running."""
+    proposals: list[Proposal] = []
+    for _ in range(n):
+        proposals += policy.ask(where, 1)
+        pending = (*where.running, running(where.proposed + 1, proposals[-1].params))
+        where = replace(where, running=pending)
+    return proposals

@@ -8,8 +8,11 @@ from core.budget.ledger import Cost, Ledger, Price, total
 from core.journal.facts import Limits
 
 
+NOTHING = Cost()
+
+
 def ledger(
-    limits: Limits, spent: Cost = Cost(), reserved: Cost = Cost(), trials: int = 0, elapsed: float = 0
+    limits: Limits, spent: Cost = NOTHING, reserved: Cost = NOTHING, trials: int = 0, elapsed: float = 0
 ) -> Ledger:
     return Ledger(limits, spent, reserved, trials, elapsed)
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from support import QUICK
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -65,7 +64,6 @@ def test_plugins_as_json_are_objects_with_exactly_these_keys(cli: Cli) -> None:
         (["budget.trials=null"], "budget: no limit is set: give trials, wall_clock_hours, usd or gpu_hours"),
         (["task=quadratic", "task.stepz=3"], "task.stepz: no such setting. Did you mean task.steps?"),
         (["task=quadratic", "+task.stepz=3"], "task.stepz: unknown key. Did you mean steps?"),
-        (["task=quadratic", "~task.space"], ""),
         (["+task.rewards.exact_mach={weight: 1}"], "no reward 'exact_mach' is installed. Did you mean exact_match?"),
         (["task.space.learning_rate.low=1"], "task.space.learning_rate.float: low 1 is above high 0.01"),
         (["task.space.steps.default=9999"], "default 9999 is outside 20 … 60"),
@@ -79,8 +77,6 @@ def test_plugins_as_json_are_objects_with_exactly_these_keys(cli: Cli) -> None:
     ],
 )
 def test_a_mistake_gets_one_line_with_the_cure(cli: Cli, tmp_path: Path, arguments: list[str], words: str) -> None:
-    if not words:
-        pytest.skip("a task may have defaults of its own for what is deleted")
     found = cli(*arguments, "console=plain")
     assert found.returncode == 2, found.stdout + found.stderr
     lines = [line for line in found.stderr.splitlines() if line.strip()]

@@ -1,19 +1,30 @@
 """The study loop: every trial goes its one way, and what is not better is not kept."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import study_config
 
 from core.errors import UsageError
 from core.journal import events as ev
 from core.journal.store import Journal
 from core.plugins import discover
 from core.study.launch import Outcome, create, read_facts
-from support import study_config
 
 Run = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """One finished study that several tests look at."""
+    directory = tmp_path_factory.mktemp("finished") / "study"
+    directory.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OVERNIGHT_CACHE", str(directory.parent / "cache"))
+        return create(study_config(directory, budget={"trials": 5}), directory, discover())
 
 
 def journal_events(directory: Path) -> list[ev.Event]:
@@ -21,45 +32,41 @@ def journal_events(directory: Path) -> list[ev.Event]:
         return [entry.event for entry in journal.entries()]
 
 
-def test_a_study_measures_its_baseline_tries_and_keeps_the_better(run: Run, tmp_path: Path) -> None:
-    outcome = run(budget={"trials": 6})
-    study = outcome.facts.study
-    assert outcome.exit_code == 0
-    assert outcome.facts.state == "finished"
-    assert [trial.number for trial in study.trials] == list(range(7))
+def test_a_study_measures_its_baseline_tries_and_keeps_the_better(finished: Outcome) -> None:
+    study = finished.facts.study
+    assert finished.exit_code == 0
+    assert finished.facts.state == "finished"
+    assert [trial.number for trial in study.trials] == list(range(6))
     assert all(trial.status == "completed" for trial in study.trials)
     best = study.trial(study.incumbent)
     assert study.incumbent != 0
     assert best.score == max(trial.score for trial in study.trials if trial.score is not None)
-    assert (
-        tmp_path / "study" / "best"
-    ).resolve() == tmp_path / "study" / "trials" / f"{best.number:04d}" / "checkpoint"
+    checkpoint = study.directory / "trials" / f"{best.number:04d}" / "checkpoint"
+    assert (study.directory / "best").resolve() == checkpoint.resolve()
     assert (study.directory / "best" / "weights.json").exists()
 
 
-def test_the_test_split_is_opened_once_for_baseline_and_incumbent_only(run: Run) -> None:
-    outcome = run()
-    study = outcome.facts.study
+def test_the_test_split_is_opened_once_for_baseline_and_incumbent_only(finished: Outcome) -> None:
+    study = finished.facts.study
     opened = [event for event in journal_events(study.directory) if isinstance(event, ev.TestOpened)]
     assert [event.trials for event in opened] == [(0, study.incumbent)]
     assert {trial.number for trial in study.trials if trial.test} == {0, study.incumbent}
     assert all(t.test.n == 60 and t.test.low <= t.test.value <= t.test.high for t in study.trials if t.test)
 
 
-def test_intent_is_journaled_before_submission_and_money_before_intent(run: Run) -> None:
-    outcome = run()
+def test_intent_is_journaled_before_submission_and_money_before_intent(finished: Outcome) -> None:
     order: dict[str, list[str]] = {}
-    for event in journal_events(outcome.facts.study.directory):
+    for event in journal_events(finished.facts.study.directory):
         if isinstance(event, ev.BudgetReserved | ev.JobIntended | ev.JobSubmitted | ev.JobEnded | ev.BudgetSettled):
             order.setdefault(event.token, []).append(type(event).__name__)
-    assert len(order) == 2 + 2 * 4 + 2
+    assert len(order) == 2 + 2 * 5 + 2
     expected = ["BudgetReserved", "JobIntended", "JobSubmitted", "JobEnded", "BudgetSettled"]
     assert all(steps == expected for steps in order.values())
 
 
 def test_trials_run_side_by_side_up_to_the_slots(run: Run) -> None:
     outcome = run(
-        executor={"name": "local", "slots": 3}, budget={"trials": 6}, task={"name": "quadratic", "step_s": 0.1}
+        executor={"name": "local", "slots": 3}, budget={"trials": 4}, task={"name": "quadratic", "step_s": 0.1}
     )
     open_now, most = set(), 0
     for event in journal_events(outcome.facts.study.directory):
@@ -73,13 +80,13 @@ def test_trials_run_side_by_side_up_to_the_slots(run: Run) -> None:
 
 def test_the_same_seed_gives_the_same_proposals_scores_and_decisions(run: Run) -> None:
     serial = {"name": "local", "slots": 1}
-    one, two = (run(name, executor=serial, policy={"name": "tpe"}) for name in ("one", "two"))
+    one, two = (run(name, executor=serial, policy={"name": "tpe"}, budget={"trials": 2}) for name in ("one", "two"))
 
     def essence(outcome: Outcome) -> list[object]:
         return [(t.proposal, t.evaluation, t.decision, t.test) for t in outcome.facts.study.trials]
 
     assert essence(one) == essence(two)
-    other = run("three", executor=serial, policy={"name": "tpe"}, seed=2)
+    other = run("three", executor=serial, policy={"name": "random"}, seed=2, budget={"trials": 2})
     assert essence(other) != essence(one)
 
 
@@ -112,13 +119,12 @@ def test_a_policy_with_nothing_left_ends_the_study(run: Run) -> None:
     assert len(outcome.facts.study.trials) == 2
 
 
-def test_nothing_is_left_in_the_executors_folder(run: Run) -> None:
-    outcome = run()
-    assert list((outcome.facts.study.directory / ".executor").iterdir()) == []
+def test_nothing_is_left_in_the_executors_folder(finished: Outcome) -> None:
+    assert list((finished.facts.study.directory / ".executor").iterdir()) == []
 
 
-def test_the_training_job_is_not_told_of_evaluation_and_the_other_way_round(run: Run) -> None:
-    folder = run().facts.study.directory / "trials" / "0001"
+def test_the_training_job_is_not_told_of_evaluation_and_the_other_way_round(finished: Outcome) -> None:
+    folder = finished.facts.study.directory / "trials" / "0001"
     train = json.loads((folder / "job.json").read_text())
     validation = json.loads((folder / "validation.job.json").read_text())
     assert (train["phase"], validation["phase"]) == ("train", "validation")
@@ -133,10 +139,9 @@ def test_an_empty_search_space_is_refused_before_anything_is_written(tmp_path: P
     assert list((tmp_path / "s").iterdir()) == []
 
 
-def test_a_study_is_readable_from_its_directory_alone(run: Run, tmp_path: Path) -> None:
-    outcome = run()
+def test_a_study_is_readable_from_its_directory_alone(finished: Outcome, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
-    outcome.facts.study.directory.rename(moved)
+    shutil.copytree(finished.facts.study.directory, moved, symlinks=True)
     facts = read_facts(moved)
-    assert facts.study.trials == outcome.facts.study.trials
+    assert facts.study.trials == finished.facts.study.trials
     assert (moved / "best" / "weights.json").exists()

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import QUICK, overnight
 
 from core.contracts import Trial
 from core.journal import events as ev
 from core.journal.store import Journal
 from core.study.launch import read_facts
-from support import QUICK, overnight
 
-SLOW_STEPS = ("task.step_s=0.15", "budget.trials=4", "executor.slots=2")
+SLOW_STEPS = ("task.step_s=0.15", "budget.trials=3", "executor.slots=2")
 
 
 def start(directory: Path, *more: str) -> subprocess.Popen[str]:
@@ -55,7 +55,7 @@ def processes_of(directory: Path) -> Iterator[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                place = os.readlink(entry / "cwd")
+                place = str((entry / "cwd").readlink())
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
             except OSError:
                 continue
@@ -98,7 +98,7 @@ def test_kill_9_in_mid_trial_then_resume_finishes_the_same_study(tmp_path: Path)
     for number, trial in before.items():
         assert after[number].evaluation == trial.evaluation
         assert after[number].proposal == trial.proposal
-    assert_whole(directory, 4)
+    assert_whole(directory, 3)
     assert list((directory / ".executor").iterdir()) == []
 
 
@@ -106,7 +106,7 @@ def test_kills_at_random_instants_lose_and_repeat_nothing(tmp_path: Path) -> Non
     directory = tmp_path / "study"
     rng = random.Random(5)
     controller = start(directory)
-    for _ in range(5):
+    for _ in range(4):
         wait_for(directory, ev.ControllerStarted)
         time.sleep(rng.uniform(0.1, 1.2))
         controller.send_signal(signal.SIGKILL)
@@ -122,7 +122,7 @@ def test_kills_at_random_instants_lose_and_repeat_nothing(tmp_path: Path) -> Non
     controller.wait(timeout=60)
     if read_facts(directory).state != "finished":
         overnight("resume", directory, cwd=tmp_path)
-    assert_whole(directory, 4)
+    assert_whole(directory, 3)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -141,7 +141,7 @@ def test_the_first_signal_stops_in_good_order_and_says_how_to_go_on(
     assert facts.state == "interrupted"
     assert (directory / "report.html").exists()
     assert overnight("resume", directory, cwd=tmp_path).returncode == 0
-    assert_whole(directory, 4)
+    assert_whole(directory, 3)
 
 
 def test_the_second_signal_ends_it_at_once_and_still_nothing_is_left(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_jobs_that_outlive_their_controller_are_adopted_not_run_again(tmp_path: 
     controller.wait()
     assert list(processes_of(directory)), "this executor's jobs were to go on"
     assert overnight("resume", directory, cwd=tmp_path).returncode == 0
-    assert_whole(directory, 4)
+    assert_whole(directory, 3)
     attempts = {event.attempt for event in events(directory) if isinstance(event, ev.JobIntended)}
     assert attempts == {1}
 

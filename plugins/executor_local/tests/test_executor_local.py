@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
-
 from core import Job, Resources
 from core.plugins import discover
 from core.testing import ExecutorConformance
@@ -78,7 +76,7 @@ def make(workspace: Path, **options: Any) -> Any:
 
 
 def job(code: str, anchor: Path, token: str = "s/1/train/a1", **more: Any) -> Job:
-    return Job(**{"token": token, "owner": "s", "command": ("python", "-c", code), "env": {_ANCHOR: str(anchor)}, **more})
+    return Job(token, "s", ("python", "-c", code), env={_ANCHOR: str(anchor)}, **more)
 
 
 def test_a_killed_controller_leaves_no_process_not_even_a_detached_one(tmp_path: Path) -> None:
@@ -166,7 +164,8 @@ def test_a_job_folder_that_a_killed_submit_half_made_is_made_again(tmp_path: Pat
 def test_outputs_cannot_lead_out_of_the_job_folder(tmp_path: Path) -> None:
     executor = make(tmp_path / "work")
     (tmp_path / "private.txt").write_text("private")
-    code = f"import os; os.symlink({str(tmp_path / 'private.txt')!r}, 'leak.txt'); open('result.json', 'w').write('{{}}')"
+    link = f"os.symlink({str(tmp_path / 'private.txt')!r}, 'leak.txt')"
+    code = f"import os; {link}; open('result.json', 'w').write('{{}}')"
     started = job(code, tmp_path, outputs=("result.json", "leak.txt"))
     handle = executor.submit(started, started.token)
     assert eventually(lambda: executor.poll([handle])[0].state == "succeeded")

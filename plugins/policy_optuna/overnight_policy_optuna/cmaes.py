@@ -115,9 +115,7 @@ def axes_of(space: Space) -> list[Axis]:
     return axes
 
 
-def generations(
-    ended: Iterable[tuple[Point, float | None]], size: int, objective: Objective
-) -> Iterator[list[Point]]:
+def generations(ended: Iterable[tuple[Point, float | None]], size: int, objective: Objective) -> Iterator[list[Point]]:
     """Ended trials in groups of `size`, best first and failed ones last, the unfinished group left out.
 
     A group is full when half of it is scored, since that half is what the distribution moves

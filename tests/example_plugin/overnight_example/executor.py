@@ -1,5 +1,6 @@
 """Executor `example_subprocess`: plain subprocesses in folders; state on disk, no supervisor."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from core import Caps, Handle, Manifest, NotYet, Observation, Offer, PluginConfig, Reaped
 
@@ -154,13 +156,11 @@ class SubprocessExecutor:
         if token in self._processes:
             return self._processes[token].poll() is None
         try:
-            return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] not in "ZX"
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
         except OSError:
             return False
 
 
 def _signal(pid, number):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, number)
-    except ProcessLookupError:
-        pass
