@@ -1,12 +1,13 @@
 # What a person types. `make run` and `make test` set up everything they need by themselves.
 SHELL := /bin/bash
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+NEW_ENOUGH := 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do $$p -c $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 TEST_VENV := .venv-test
 BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 PYPROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
-PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-slow e2e lint format docs bench wheels constraints clean
@@ -17,7 +18,7 @@ help: ## show what can be typed
 install: $(VENV)/.installed ## make .venv from the pinned constraints
 
 $(VENV)/.installed: constraints.txt $(PYPROJECTS)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	@$(or $(PYTHON),false) -c $(NEW_ENOUGH) 2>/dev/null || \
 	  { echo "Overnight needs Python 3.11 or newer; point to one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "setting up $(VENV) with $$($(PYTHON) --version) (once; about three minutes)"
 	@$(PYTHON) -m venv $(VENV)
@@ -35,7 +36,7 @@ $(TEST_VENV)/.installed: $(VENV)/.installed tests/example_plugin/pyproject.toml
 	@cd $(VENV)/lib/python*/site-packages && pwd > "$$(echo $(CURDIR)/$(TEST_VENV)/lib/python*/site-packages)/overnight-venv.pth" && \
 	  for link in __editable__*.pth *.egg-link; do [ -f "$$link" ] && cat "$$link" >> "$$(echo $(CURDIR)/$(TEST_VENV)/lib/python*/site-packages)/overnight-venv.pth"; done; true
 	@echo "installing the example plugin as a stranger's package into $(TEST_VENV)"
-	@$(TEST_VENV)/bin/python -m pip --disable-pip-version-check -q install --no-deps --no-build-isolation ./tests/example_plugin
+	@$(TEST_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-deps --no-build-isolation ./tests/example_plugin
 	@touch $@
 
 test: $(TEST_VENV)/.installed ## the fast tests, in a minute or two

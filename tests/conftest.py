@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import overnight, study_config
 
 from core.plugins import discover
 from core.study.launch import Outcome, create
+from support import overnight, study_config
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from typing import TextIO
 from core.journal import events as ev
 from core.journal.events import Entry, Phase
 from core.journal.facts import StudyFacts
-from core.report.wording import figure, interval, params
+from core.report.wording import figure, interval, params, printable
 
 _EVERY_S = 15.0
 
@@ -41,8 +41,7 @@ class PlainConsole:
 
     def _print(self, line: str) -> None:
         seconds = int(self._elapsed + time.monotonic() - self._recorded_at)
-        safe = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
-        print(f"{seconds // 60:3d}:{seconds % 60:02d}  {safe}", file=self._stream, flush=True)
+        print(f"{seconds // 60:3d}:{seconds % 60:02d}  {printable(line)}", file=self._stream, flush=True)
 
 
 def describe(entry: Entry, facts: StudyFacts) -> str:

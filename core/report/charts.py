@@ -9,7 +9,7 @@ from typing import Any
 from core.contracts import Trial
 from core.journal.facts import StudyFacts
 from core.report.verdict import baseline_of
-from core.report.wording import changed, figure, param
+from core.report.wording import changed, figure, param, printable
 
 _GREEN, _GREY, _RED, _BLUE, _INK = "#1a7f5a", "#9aa3ad", "#c0392b", "#2f6fb0", "#22272e"
 _MOST_LABELS = 12
@@ -88,9 +88,15 @@ def _draw_progress(facts: StudyFacts, kind: str) -> bytes:
         axes.grid(axis="y", color="#d0d7de", linewidth=0.6, alpha=0.7)
         axes.set_axisbelow(True)
         axes.set_title(
-            f"{facts.study.name}: {len(trials)} trials, {len(kept)} kept", loc="left", fontsize=12, color=_INK, pad=12
+            f"{printable(facts.study.name)}: {len(trials)} trials, {len(kept)} kept",
+            loc="left",
+            fontsize=12,
+            color=_INK,
+            pad=12,
+            parse_math=False,
         )
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
         return _save(made, kind)
 
 

@@ -3,6 +3,11 @@
 from core.contracts import Evaluation, Scalar, Trial
 
 
+def printable(text: str) -> str:
+    """Text on one line, with what cannot be printed (control characters) replaced."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def figure(value: float) -> str:
     """A score or metric with three significant places after the point, or in scientific form."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:

@@ -7,7 +7,6 @@ import pytest
 from core.budget.ledger import Cost, Ledger, Price, total
 from core.journal.facts import Limits
 
-
 NOTHING = Cost()
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import study_config
 
 from core.errors import UsageError
 from core.journal import events as ev
 from core.journal.store import Journal
 from core.plugins import discover
 from core.study.launch import Outcome, create, read_facts
+from support import study_config
 
 Run = Callable[..., Outcome]
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import QUICK, overnight
 
 from core.contracts import Trial
 from core.journal import events as ev
 from core.journal.store import Journal
 from core.study.launch import read_facts
+from support import QUICK, overnight
 
 SLOW_STEPS = ("task.step_s=0.15", "budget.trials=3", "executor.slots=2")
 

@@ -14,6 +14,7 @@ class GaussianProcess(OptunaPolicy):
     """Optuna's Gaussian process: best on numeric spaces up to a few hundred trials."""
 
     label = "Gaussian process"
+    constrained = True
     Config = OptunaConfig
 
     def __init__(self, config: OptunaConfig) -> None:

@@ -76,6 +76,7 @@ def train_grpo(
         seed=context.seed,
         data_seed=context.seed,
         logging_steps=1,
+        gradient_checkpointing=False,  # TRL's default trades time for memory that a small model does not need
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,

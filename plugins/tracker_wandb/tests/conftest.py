@@ -10,10 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside the tests; pytest's importlib mode does not
 
-from overnight_tracker_wandb.config import WandbConfig
-from overnight_tracker_wandb.tracker import WandbTracker
 from story import Story
 from wandb_server import WandbServer
+
+from overnight_tracker_wandb.config import WandbConfig
+from overnight_tracker_wandb.tracker import WandbTracker
 
 
 @pytest.fixture(scope="module", autouse=True)

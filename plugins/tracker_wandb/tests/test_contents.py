@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from overnight_tracker_wandb import contents
-from overnight_tracker_wandb.redact import redact
 from story import Story
 
 from core import Tracker
+from overnight_tracker_wandb import contents
+from overnight_tracker_wandb.redact import redact
 
 
 @pytest.fixture

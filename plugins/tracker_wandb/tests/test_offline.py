@@ -10,10 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from overnight_tracker_wandb.config import WandbConfig
-from overnight_tracker_wandb.tracker import WandbTracker
 from story import Story, whole_story
 from wandb_files import written_runs, written_table
+
+from overnight_tracker_wandb.config import WandbConfig
+from overnight_tracker_wandb.tracker import WandbTracker
 
 STUDY = "arithmetic-20261123-ab12"
 

@@ -1,9 +1,10 @@
 """A study that another controller continues shows every trial once."""
 
 import pytest
+from wandb_files import sync, written_runs
+
 from overnight_tracker_wandb.config import WandbConfig
 from overnight_tracker_wandb.tracker import WandbTracker
-from wandb_files import sync, written_runs
 
 STUDY = "arithmetic-20261123-ab12"
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from overnight_tracker_wandb.transaction_log import item_key, records
 from wandb_server import WandbServer
+
+from overnight_tracker_wandb.transaction_log import item_key, records
 
 
 @dataclass

@@ -1,0 +1,58 @@
+"""The report's files: whole, self-contained, and safe against what trials say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from core.report import write_report
+from core.report.importance import importance
+from core.report.results import results_tsv
+from factories import facts, failed, finished, trial
+
+EVIL = "<script>alert('x')</script> | `a` \x1b[31m\n# not a heading"
+
+
+def test_all_four_files_are_written_and_the_page_needs_no_network(tmp_path: Path) -> None:
+    written = write_report(finished(tmp_path), tmp_path)
+    assert sorted(path.name for path in written) == ["progress.png", "report.html", "report.md", "results.tsv"]
+    assert (tmp_path / "progress.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "report.html").read_text()
+    loads = re.findall(r"""(?:src|href)=["'](?!#)([^"']+)""", page)
+    assert [target for target in loads if not target.startswith("data:")] == []
+    for words in ("Progress", "PED-ANOVA", "Trial 11", "trial 3 was lost", "0.430", "RuntimeError: out of luck"):
+        assert words in page
+    assert page.count("<svg") == 3
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def test_what_trials_say_is_shown_and_never_run(tmp_path: Path) -> None:
+    write_report(facts(tmp_path, trial(0, 80), trial(1, 90, "keep"), failed(2, EVIL), incumbent=1, name=EVIL), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    markdown = (tmp_path / "report.md").read_text()
+    assert "<script>" not in markdown
+    assert "\n# not a heading" not in markdown
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 200])
+def test_studies_of_any_size_have_a_report(tmp_path: Path, count: int) -> None:
+    trials = [trial(n, 80 + n, "keep" if n % 7 == 1 else "discard") for n in range(count)]
+    assert len(write_report(facts(tmp_path, *trials, incumbent=1 if count > 1 else 0), tmp_path)) == 4
+
+
+def test_results_are_autoresearchs_columns_one_line_a_trial(tmp_path: Path) -> None:
+    lines = [line.split("\t") for line in results_tsv(finished(tmp_path)).splitlines()]
+    assert lines[0] == ["trial", "accuracy", "seconds", "status", "description"]
+    assert len(lines) == 14
+    assert {len(line) for line in lines} == {5}
+    assert lines[1][3] == "keep"
+    assert [line[3] for line in lines if line[0] in ("3", "11", "12")] == ["discard", "keep", "crash"]
+
+
+def test_importance_is_left_out_with_a_reason_when_there_is_too_little(tmp_path: Path) -> None:
+    assert "needs at least 6" in importance(facts(tmp_path, trial(0, 80), trial(1, 90))).why_not
+    shares = importance(finished(tmp_path)).shares
+    assert set(shares) == {"learning_rate", "steps"}
+    assert sum(shares.values()) == pytest.approx(1.0)
