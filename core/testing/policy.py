@@ -46,7 +46,7 @@ class PolicyConformance:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """A test with argument `space` runs once for each space of the class."""
         if "space" in metafunc.fixturenames:
-            spaces = metafunc.cls.spaces  # type: ignore[union-attr]  # called for classes only
+            spaces = metafunc.cls.spaces
             metafunc.parametrize("space", list(spaces.values()), ids=list(spaces))
 
     @property

@@ -240,7 +240,7 @@ def test_the_gaussian_process_gives_torch_its_threads_back() -> None:
 def test_a_missing_package_is_said_with_the_command_that_installs_it() -> None:
     from overnight_policy_optuna.sequential import require
 
-    with pytest.raises(SetupError, match="policy 'gp' needs no_such_package.*`pip install no_such_package`"):
+    with pytest.raises(SetupError, match=r"policy 'gp' needs no_such_package.*`pip install no_such_package`"):
         require("no_such_package", "gp")
 
 
