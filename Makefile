@@ -33,8 +33,8 @@ run: install ## the main job: a whole study with the defaults, on this machine
 
 $(TEST_VENV)/.installed: $(VENV)/.installed tests/example_plugin/pyproject.toml
 	@$(PYTHON) -m venv $(TEST_VENV)
-	@cd $(VENV)/lib/python*/site-packages && pwd > "$$(echo $(CURDIR)/$(TEST_VENV)/lib/python*/site-packages)/overnight-venv.pth" && \
-	  for link in __editable__*.pth *.egg-link; do [ -f "$$link" ] && cat "$$link" >> "$$(echo $(CURDIR)/$(TEST_VENV)/lib/python*/site-packages)/overnight-venv.pth"; done; true
+	@echo "import site; site.addsitedir('$$(echo $(CURDIR)/$(VENV)/lib/python*/site-packages)')" \
+	  > "$$(echo $(TEST_VENV)/lib/python*/site-packages)/overnight-venv.pth"
 	@echo "installing the example plugin as a stranger's package into $(TEST_VENV)"
 	@$(TEST_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-deps --no-build-isolation ./tests/example_plugin
 	@touch $@

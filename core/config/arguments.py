@@ -45,6 +45,8 @@ def parse(argv: Sequence[str], groups: Sequence[str]) -> Arguments:
                 argument = f"{key[1:]}={value}"
             overrides.append(argument)
         rewritten.append(argument)
+    if "--cfg" in flags or "-c" in flags:
+        rewritten += _resolve(rewritten, flags)
     return Arguments(
         argv=tuple(rewritten),
         overrides=tuple(overrides),
@@ -52,3 +54,9 @@ def parse(argv: Sequence[str], groups: Sequence[str]) -> Arguments:
         shows_only=bool(flags & {"--cfg", "-c", "--info", "-i"}),
         check=not flags & _PASS_THROUGH,
     )
+
+
+def _resolve(argv: Sequence[str], flags: set[str]) -> list[str]:
+    """`--cfg job` is to show values, not interpolations (Hydra's own node has some that only a run can resolve)."""
+    job = any(word in ("job", "--cfg=job", "-c=job") for word in argv)
+    return ["--resolve"] if job and "--resolve" not in flags else []

@@ -41,7 +41,7 @@ def print_status(facts: StudyFacts, console: Console | None = None) -> None:
     print_summary(facts, out)
     for number, phase in facts.phases.items():
         out.print(Text(f"trial {number}: {phase}"))
-    if facts.state == "interrupted":
+    if facts.state in ("interrupted", "killed"):
         out.print(Text(f"Continue with: python -m core resume {study.directory}"))
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from core.contracts import Space, Study
 
-StudyState = Literal["running", "interrupted", "finished"]
+StudyState = Literal["running", "killed", "interrupted", "finished"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class StudyFacts:
     phases: what each running trial is doing: trial number → "train", "validation", "test".
     created_at, updated_at: Unix seconds of the first and last event. controllers: how many
     controllers worked on it (1 = never resumed). test_opened: trials whose test score was looked at.
-    state: "running" (or killed), "interrupted" (stopped in good order) or "finished".
+    state: "running", "killed" (its controller is gone without a word), "interrupted" (stopped in
+    good order) or "finished".
     """
 
     study: Study

@@ -22,16 +22,40 @@ def controller_lock(directory: Path) -> Iterator[None]:
     """
     descriptor = os.open(directory / FILENAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StudyBusy(f"{directory} is being run by another controller{_holder(descriptor)}") from None
+        if not _take(descriptor):
+            raise StudyBusy(f"{directory} is being run by another controller{_holder(descriptor)}")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def is_held(directory: Path) -> bool:
+    """Whether a controller is running the study now (on this machine)."""
+    try:
+        descriptor = os.open(directory / FILENAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    """Lock, trying for a moment: `is_held` of another process may hold it for an instant."""
+    for _ in range(5):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.02)
+    return False
 
 
 def _holder(descriptor: int) -> str:

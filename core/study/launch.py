@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from core.errors import NothingCompleted, OvernightError, UsageError
 from core.journal import events as ev
 from core.journal.facts import StudyFacts
 from core.journal.fold import Fold
-from core.journal.lock import controller_lock
+from core.journal.lock import controller_lock, is_held
 from core.journal.store import Journal
 from core.plugins import Registry
 from core.study.engine import Engine
@@ -113,7 +113,9 @@ def read_facts(directory: Path) -> StudyFacts:
     Raises UsageError if the directory holds no study.
     """
     with Journal.open(Layout(directory).journal, readonly=True) as journal:
-        return replay(journal, directory.resolve()).facts()
+        facts = replay(journal, directory.resolve()).facts()
+    gone = facts.state == "running" and not is_held(directory)
+    return replace(facts, state="killed") if gone else facts
 
 
 def _run(

@@ -19,7 +19,7 @@ from core.contracts import (
     Task,
     Tracker,
 )
-from core.errors import UsageError
+from core.errors import OvernightError, PluginError, UsageError
 from core.plugins import Registry
 from core.study.settings import StudySettings
 from core.suggest import listing
@@ -111,6 +111,10 @@ def build(config: Mapping[str, Any], registry: Registry, workspace: Path) -> Par
         )
     except SetupError as error:
         raise UsageError(str(error)) from error
+    except OvernightError:
+        raise
+    except Exception as error:
+        raise PluginError(f"a plugin of this study cannot start: {type(error).__name__}: {error}") from error
     if not offers:
         raise UsageError(
             f"executor {settings.executor['name']!r} has no machine for resources "

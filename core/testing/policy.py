@@ -94,7 +94,7 @@ class PolicyConformance:
                 assert proposal.rationale, "a proposal says why"
                 assert "\n" not in proposal.rationale, "in one line"
 
-    @pytest.mark.parametrize("n", [1, 2, 5])
+    @pytest.mark.parametrize("n", [1, 3])
     def test_at_most_n_are_proposed(self, n: int) -> None:
         for trials in ([], self.history(self.roomy)):
             assert 1 <= len(self.ask(self.roomy, n, trials)) <= n

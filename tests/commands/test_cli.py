@@ -92,6 +92,7 @@ def test_cfg_job_prints_the_resolved_configuration_and_runs_nothing(cli: Cli, tm
     assert found.returncode == 0
     for line in ("seed: 9", "name: quadratic", "name: grid", "trials: 12"):
         assert line in found.stdout
+    assert "${" not in found.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -51,7 +51,7 @@ class OptunaPolicy(SequentialPolicy):
             return Proposal(draw(view.space, seed), rationale=why)
         study = build_study(known, view.objective, self.sampler(seed), self.constrained)
         found = decode(view.space, study.ask(distributions(view.space)).params)
-        why = f"{self.label}: expected improvement over {count} scored trials{known.avoided()}"
+        why = f"{self.label}: expected improvement over {count} scored trials{known.avoided()}{known.left_out()}"
         return Proposal(view.space.check(found), rationale=why)
 
 

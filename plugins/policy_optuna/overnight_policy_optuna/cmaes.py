@@ -76,7 +76,7 @@ class CmaEs(SequentialPolicy):
             why += f" ({len(known.failed)} failed, last)"
         if random:
             why += f"; {', '.join(random)} at random"
-        return Proposal(view.space.check(point), rationale=why)
+        return Proposal(view.space.check(point), rationale=why + known.left_out())
 
     def _evolved(self, axes: list[Axis], known: Known, objective: Objective) -> "CMA":
         """The optimiser after all full generations; a collapsed one begins anew (Hansen 2016, B.3)."""

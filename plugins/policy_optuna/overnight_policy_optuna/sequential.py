@@ -42,11 +42,14 @@ class Known:
         return [point for point, score in self.ended if score is None]
 
     def avoided(self) -> str:
-        """For a rationale: what the sampler was told to keep away from, or was not told of."""
+        """For a rationale: what the sampler was told to keep away from."""
         counts = [(len(self.failed), "failed"), (len(self.pending), "running")]
         named = " and ".join(f"{count} {state}" for count, state in counts if count)
-        away = f", away from {named}" if named else ""
-        return away + (f"; {self.foreign} outside the search space left out" if self.foreign else "")
+        return f", away from {named}" if named else ""
+
+    def left_out(self) -> str:
+        """For a rationale: what the sampler was not told of."""
+        return f"; {self.foreign} outside the search space left out" if self.foreign else ""
 
 
 class SequentialPolicy:
