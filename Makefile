@@ -32,11 +32,12 @@ run: install ## the main job: a whole study with the defaults, on this machine
 	@$(BIN)/python -m core
 
 $(TEST_VENV)/.installed: $(VENV)/.installed tests/example_plugin/pyproject.toml
-	@$(PYTHON) -m venv $(TEST_VENV)
+	@rm -rf $(TEST_VENV) && $(PYTHON) -m venv --without-pip $(TEST_VENV)
 	@echo "import site; site.addsitedir('$$(echo $(CURDIR)/$(VENV)/lib/python*/site-packages)')" \
 	  > "$$(echo $(TEST_VENV)/lib/python*/site-packages)/overnight-venv.pth"
 	@echo "installing the example plugin as a stranger's package into $(TEST_VENV)"
-	@$(TEST_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-deps --no-build-isolation ./tests/example_plugin
+	@$(PIP) --python $(TEST_VENV)/bin/python install --no-deps --no-build-isolation ./tests/example_plugin
+	@rm -rf tests/example_plugin/build
 	@touch $@
 
 test: $(TEST_VENV)/.installed ## the fast tests, in a minute or two

@@ -105,11 +105,11 @@ def test_a_loss_is_minimised_as_its_negative_is_maximised(name: str) -> None:
 
 @pytest.mark.parametrize("options", [{"name": "tpe"}, {"name": "gp"}, {"name": "cmaes", "population": 4}], ids=str)
 def test_scores_and_failures_matter_and_cancelled_trials_do_not(options: dict[str, Any]) -> None:
-    *points, last = drawn(NUMBERS, 12)
+    *points, last = *drawn(NUMBERS, 11), {"x": 0.6, "y": 0.05, "k": 8}
     trials = [scored(i, -loss(params), params) for i, params in enumerate(points, 1)]
 
-    def after(twelfth: Trial) -> dict[str, Any]:
-        return make(**options).ask(view(NUMBERS, [*trials, twelfth]), 1)[0].params
+    def after(twelfth: Trial) -> list[dict[str, Any]]:
+        return [make(**options).ask(view(NUMBERS, [*trials, twelfth], seed=seed), 1)[0].params for seed in range(3)]
 
     unknown = after(cancelled(12, last))
     assert after(replace(failed(12, last), error_kind="executor")) == unknown, (
