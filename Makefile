@@ -62,8 +62,8 @@ format: install ## let ruff format and fix
 docs: install ## check that the docs say what the program does
 	@$(BIN)/python docs/check.py
 
-bench: install ## measure the controller's own cost
-	@$(BIN)/python benchmarks/controller_cost.py
+bench: $(TEST_VENV)/.installed ## measure the controller against a plain Optuna loop
+	@$(TEST_VENV)/bin/python benchmarks/controller_cost.py
 
 wheels: install ## build the wheels of overnight and all plugins into dist/
 	@rm -rf dist && for place in . $(PLUGINS); do $(PIP) wheel -q --no-deps --no-build-isolation -w dist $$place; rm -rf $$place/build; done; ls dist
