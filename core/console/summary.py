@@ -106,6 +106,6 @@ def _counts(facts: StudyFacts) -> str:
 
 
 def _console() -> Console:
-    # Wide enough for a line of facts where nobody set a width (a pipe, a log).
-    console = Console(highlight=False, soft_wrap=True)
+    # On a terminal, words are wrapped; in a pipe or a log a line of facts stays one line.
+    console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
