@@ -32,7 +32,8 @@ class Job:
     files: path inside the job folder → local file or folder to place there (read-only input).
     env: additional environment; the rest is the executor's allowlist, never secrets.
     resources: what it needs. deadline_s: seconds after which the far side kills it, whether or
-        not the controller is alive. outputs: names in the job folder that `fetch` brings back.
+        not the controller is alive: SIGTERM, and SIGKILL grace_s seconds later.
+    outputs: names in the job folder that `fetch` brings back.
     The command writes metrics to metrics.jsonl and, last and by rename, result.json.
     """
 
@@ -43,6 +44,7 @@ class Job:
     env: dict[str, str] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     deadline_s: float = 3600.0
+    grace_s: float = 10.0
     outputs: tuple[str, ...] = ("result.json",)
 
 

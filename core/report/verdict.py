@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.contracts import Evaluation, Objective, Trial
 from core.journal.facts import StudyFacts
-from core.report.wording import figure, interval
+from core.report.wording import counted, figure, interval
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def judge(facts: StudyFacts) -> Verdict:
                 f"{words}; the starting model scores {interval(baseline.evaluation)} ({metric}, validation)."
             )
         return Verdict(
-            f"None of {len(completed)} completed trials beat the starting model: "
+            f"None of {counted(len(completed))} beat the starting model: "
             f"{interval(baseline.evaluation)} ({metric}, validation)."
         )
     caveats = [_selection_caveat(best, len(completed))]
@@ -105,9 +105,9 @@ def judge(facts: StudyFacts) -> Verdict:
 
 def _selection_caveat(best: Trial, completed: int) -> str:
     if best.confirmed:
-        return f"Confirmed on fresh training seeds; chosen on validation among {completed} completed trials."
+        return f"Confirmed on fresh training seeds; chosen on validation among {counted(completed)}."
     return (
-        f"Leading, not confirmed: one training run, chosen on validation among {completed} completed trials. The "
+        f"Leading, not confirmed: one training run, chosen on validation among {counted(completed)}. The "
         f"interval covers the test items, not what another training seed would give."
     )
 

@@ -40,6 +40,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def counted(completed: int) -> str:
+    """ "1 completed trial", "12 completed trials"."""
+    return f"{completed} completed trial{'s' if completed != 1 else ''}"
+
+
 def outcome(trial: Trial, incumbent: int) -> str:
     """One word for what became of a trial: baseline, incumbent, kept, discarded, retest, failed …"""
     if trial.number == 0:

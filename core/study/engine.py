@@ -150,7 +150,7 @@ class Engine:
             seconds = max(1.0, rest)
             text = f"trial {number} may train for {seconds:.0f} s only: no more of the wall-clock budget is left"
             self._recorder.record(ev.Noticed(text, number))
-        worst = self._parts.price.of(seconds)
+        worst = self._parts.price.of(seconds + self._parts.settings.grace_s)
         key = token(self._fold.creation.study_id, number, phase, attempt)
         self._recorder.record(
             ev.BudgetReserved(key, number, worst.seconds, worst.usd, worst.gpu_hours),
@@ -313,8 +313,8 @@ class Engine:
 
     def _next_trial(self) -> tuple[Cost, float]:
         """Worst case of one more trial plus the final test; likely wall-clock seconds of both."""
-        price, limits = self._parts.price, self._parts.settings.deadline
-        worst = price.of(limits.train_s + 3 * limits.evaluate_s)
+        price, limits, grace = self._parts.price, self._parts.settings.deadline, self._parts.settings.grace_s
+        worst = price.of(limits.train_s + 3 * limits.evaluate_s + 4 * grace)
         trials = [record.trial for record in self._fold.records.values()]
         likely = max((t.seconds for t in trials if t.status == "completed" and t.number), default=0.0)
         return worst, likely + 2 * self._baseline_s()

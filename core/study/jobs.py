@@ -55,6 +55,7 @@ def build_job(
         files=files,
         resources=parts.resources,
         deadline_s=deadline_s,
+        grace_s=parts.settings.grace_s,
         outputs=_OUTPUTS[phase],
     )
 

@@ -179,10 +179,12 @@ class ExecutorConformance:
         assert json.loads((tmp_path / "fetched" / "result.json").read_text())["alpha"] == 1
         assert (tmp_path / "spec.json").read_text() == "{}"
 
-    def test_the_far_side_ends_a_job_at_its_deadline(self, executor: Executor) -> None:
-        handle = self.start(executor, "import time; time.sleep(600)", deadline_s=1.0)
+    def test_the_far_side_ends_a_job_at_its_deadline_even_one_that_ignores_sigterm(self, executor: Executor) -> None:
+        deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+        handle = self.start(executor, deaf, deadline_s=1.0, grace_s=0.5)
         seen = self.wait(executor, handle)
         assert (seen.state, seen.reason) == ("failed", "deadline")
+        assert seen.seconds < 8, "SIGKILL comes grace_s seconds after SIGTERM, not later"
 
     def test_cancel_ends_a_job_that_ignores_sigterm_and_absent_is_success(self, executor: Executor) -> None:
         deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"

@@ -78,6 +78,7 @@ def test_trials_run_side_by_side_up_to_the_slots(run: Run) -> None:
     assert most == 3
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_proposals_scores_and_decisions(run: Run) -> None:
     serial = {"name": "local", "slots": 1}
     one, two = (run(name, executor=serial, policy={"name": "tpe"}, budget={"trials": 2}) for name in ("one", "two"))

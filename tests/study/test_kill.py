@@ -103,6 +103,7 @@ def test_kill_9_in_mid_trial_then_resume_finishes_the_same_study(tmp_path: Path)
     assert list((directory / ".executor").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_kills_at_random_instants_lose_and_repeat_nothing(tmp_path: Path) -> None:
     directory = tmp_path / "study"
     rng = random.Random(5)
@@ -126,7 +127,7 @@ def test_kills_at_random_instants_lose_and_repeat_nothing(tmp_path: Path) -> Non
     assert_whole(directory, 3)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
 def test_the_first_signal_stops_in_good_order_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -172,6 +173,7 @@ def test_a_second_controller_is_refused_with_the_pid_of_the_first(tmp_path: Path
     controller.wait(timeout=30)
 
 
+@pytest.mark.slow
 def test_jobs_that_outlive_their_controller_are_adopted_not_run_again(tmp_path: Path) -> None:
     directory = tmp_path / "study"
     controller = start(directory, "executor=example_subprocess", "task.step_s=0.6")
@@ -186,6 +188,7 @@ def test_jobs_that_outlive_their_controller_are_adopted_not_run_again(tmp_path: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small tmpfs, which needs root")
+@pytest.mark.slow
 def test_a_full_disk_stops_the_study_resumable_and_says_so(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

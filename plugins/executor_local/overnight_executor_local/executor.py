@@ -81,7 +81,7 @@ class LocalExecutor:
                 "command": command,
                 "env": job_environment(token, job.owner, job.env, self._config.keep_env, gpus, self._threads),
                 "deadline_s": job.deadline_s,
-                "grace_s": 10.0,
+                "grace_s": job.grace_s,
                 "max_log_bytes": int(self._config.max_log_mb * 2**20),
                 "hardware": self._hardware(job.resources.gpus),
             }

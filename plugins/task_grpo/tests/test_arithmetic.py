@@ -108,6 +108,7 @@ print("SEALED", sealed, code)
 """
 
 
+@pytest.mark.slow
 def test_a_training_process_opens_no_evaluation_answers(tmp_path: Path) -> None:
     """The real worker, its every open() watched: training touches nothing sealed, evaluation does."""
     env = {**os.environ, "OVERNIGHT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}

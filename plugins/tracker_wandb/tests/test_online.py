@@ -145,6 +145,7 @@ def test_a_malformed_key_means_offline_runs(tell, server, directory, monkeypatch
     assert len(written_runs(directory / "wandb")) == 5
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_the_middle_costs_a_bounded_time_and_no_data(tell, server, directory):
     story = tell(**QUICK)
     story.start()
