@@ -41,10 +41,10 @@ $(TEST_VENV)/.installed: $(VENV)/.installed tests/example_plugin/pyproject.toml
 	@touch $@
 
 test: $(TEST_VENV)/.installed ## the fast tests, in a minute or two
-	@$(TEST_VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not e2e"
+	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 3 --dist loadfile -m "not slow and not e2e"
 
-test-slow: $(TEST_VENV)/.installed ## tests that train for minutes
-	@$(TEST_VENV)/bin/python -m pytest -q -m slow
+test-slow: $(TEST_VENV)/.installed ## the longer tests: whole sweeps, many kills, real training
+	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m slow
 
 e2e: $(TEST_VENV)/.installed ## one real GRPO study, end to end, killed and resumed
 	@$(TEST_VENV)/bin/python -m pytest -q -m e2e

@@ -128,6 +128,7 @@ def test_a_sweep_runs_one_study_per_combination_and_compares_them(cli: Cli, tmp_
     }
 
 
+@pytest.mark.slow
 def test_a_failed_study_of_a_sweep_reports_itself_and_the_others_run(cli: Cli) -> None:
     found = cli("-m", "task.fault=raise,none", "task=quadratic", *QUICK[1:], "budget.trials=1")
     assert found.returncode == 5

@@ -53,7 +53,7 @@ def test_before_the_test_split_is_opened_only_validation_is_spoken_of() -> None:
     [
         ((), "has not been evaluated yet"),
         ((trial(0, 80), failed(1)), "No trial completed"),
-        ((trial(0, 80), trial(1, 60)), "None of 1 completed trials beat the starting model"),
+        ((trial(0, 80), trial(1, 60)), "None of 1 completed trial beat the starting model"),
     ],
 )
 def test_other_ends_are_said_plainly(trials: tuple, words: str) -> None:

@@ -33,6 +33,7 @@ class TestTpe(PolicyConformance):
     name = "tpe"
 
 
+@pytest.mark.slow
 class TestGaussianProcess(PolicyConformance):
     name = "gp"
 
