@@ -50,7 +50,8 @@ class StudySettings(PluginConfig):
     name: for people. seed: everything random derives from it. dir: the study directory.
     retries: how often a job is started again after its machine was lost. poll_s: seconds
     between looks at running jobs. grace_s: seconds between SIGTERM and SIGKILL, which the
-    budget reserves too. console: how the terminal shows the study. trackers_timeout_s: how long the end waits for trackers.
+    budget reserves too. console: how the terminal shows the study. trackers_timeout_s: how long
+    the end waits for trackers.
     max_failures: consecutive failed trials after which the study stops, resumable.
     """
 
