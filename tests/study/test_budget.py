@@ -26,12 +26,13 @@ def test_a_budget_for_less_than_one_trial_starts_none(run: Run) -> None:
 
 
 def test_wall_clock_ends_the_study_in_time(run: Run) -> None:
+    # Long enough for a few trials on a machine under load, and no trial count would end it sooner.
     outcome = run(
-        budget={"trials": None, "wall_clock_hours": 4 / 3600},
+        budget={"trials": None, "wall_clock_hours": 12 / 3600},
         task={"name": "quadratic", "step_s": 0.1},
         executor={"name": "local", "slots": 1},
     )
     assert outcome.exit_code == 0
     assert "wall-clock" in (outcome.facts.study.finished or "")
-    assert outcome.facts.study.seconds < 6
+    assert outcome.facts.study.seconds < 16
     assert len(outcome.facts.study.trials) > 1
