@@ -6,6 +6,8 @@ from core.commands.arguments import Parser
 from core.errors import PluginError
 from core.plugins import Plugin, Registry, describe, discover
 
+_PIPED_WIDTH = 1000  # columns: a pipe gets one line a plugin, for grep
+
 
 def main(argv: list[str]) -> int:
     """`plugins [--json]`."""
@@ -23,12 +25,15 @@ def main(argv: list[str]) -> int:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("kind", "name", "distribution", "version", "description", "status"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in {"kind", "name", "version", "distribution"})
     for row in rows:
         cells = [Text(value) for value in row.values()]
         cells[-1].style = "green" if row["status"] == "ok" else "red"
         table.add_row(*cells)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    console.print(table)
     return 0
 
 

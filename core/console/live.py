@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from core.contracts import Trial
+from core.contracts import BASELINE, Trial
 from core.journal.events import Entry, Phase
 from core.journal.facts import StudyFacts
 from core.report.verdict import baseline_of, incumbent_of
@@ -115,7 +115,7 @@ class LiveConsole:
             values = " ".join(
                 f"{name} {figure(job.metrics[name])}" for name in ("reward", "loss", "kl") if name in job.metrics
             )
-            who = "baseline" if number == 0 else f"trial {number}"
+            who = "baseline" if number == BASELINE else f"trial {number}"
             table.add_row(Text(who, style="cyan"), Text(job.phase), bar, Text(steps), Text(values, style="dim"))
         return table
 

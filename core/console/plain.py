@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
+from core.contracts import BASELINE
 from core.journal import events as ev
 from core.journal.events import Entry, Phase
 from core.journal.facts import StudyFacts
@@ -60,7 +61,7 @@ def describe(entry: Entry, facts: StudyFacts) -> str:
         case ev.TrialEvaluated(trial=0, split="validation", evaluation=evaluation):
             return f"baseline: {metric} {interval(evaluation)} on validation"
         case ev.TrialEvaluated(trial=number, split="test", evaluation=evaluation):
-            who = "baseline" if number == 0 else f"trial {number}"
+            who = "baseline" if number == BASELINE else f"trial {number}"
             return f"{who}: {metric} {interval(evaluation)} on the test split"
         case ev.TrialEnded(trial=number, status="failed", error=error, error_kind=kind):
             return f"trial {number}: failed ({kind}): {error}"

@@ -14,11 +14,12 @@ from core.contracts.space import CategoricalParam, FloatParam, IntParam, Param, 
 from core.contracts.study import BudgetView, Study, StudyView
 from core.contracts.task import EvaluateContext, Task, TrainContext
 from core.contracts.tracker import Tracker
-from core.contracts.trial import Trial, TrialStatus
+from core.contracts.trial import BASELINE, Trial, TrialStatus
 from core.contracts.verdict import Decision, Verdict
 from core.contracts.version import CONTRACT_VERSION
 
 __all__ = [
+    "BASELINE",
     "CONTRACT_VERSION",
     "TERMINAL",
     "Ambiguous",

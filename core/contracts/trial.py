@@ -9,6 +9,9 @@ from core.contracts.verdict import Decision
 
 TrialStatus = Literal["running", "completed", "failed", "cancelled"]
 
+BASELINE = 0
+"""The number of the baseline trial: the untouched starting model, evaluated like any other."""
+
 
 @dataclass(frozen=True)
 class Trial:

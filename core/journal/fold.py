@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core.contracts import BudgetView, Handle, Param, Space, Study, StudyView, Trial
+from core.contracts import BASELINE, BudgetView, Handle, Param, Space, Study, StudyView, Trial
 from core.contracts.codec import from_plain
 from core.errors import JournalError
 from core.journal import events as ev
@@ -187,9 +187,9 @@ class Fold:
 
     def view(self, budget: BudgetView, space: Space) -> StudyView:
         """What a policy may base its next proposals on."""
-        trials = tuple(self.records[number].trial for number in self.ended if number != 0)
-        running = tuple(record.trial for record in self.open_records if record.trial.number != 0)
-        baseline = self.records[0].trial if 0 in self.records else None
+        trials = tuple(self.records[number].trial for number in self.ended if number != BASELINE)
+        running = tuple(record.trial for record in self.open_records if record.trial.number != BASELINE)
+        baseline = self.records[BASELINE].trial if BASELINE in self.records else None
         return StudyView(
             space=space,
             objective=self.creation.objective,

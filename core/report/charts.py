@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from core.contracts import Trial
+from core.contracts import BASELINE, Trial
 from core.journal.facts import StudyFacts
 from core.report.verdict import baseline_of
 from core.report.wording import changed, figure, param, printable
@@ -136,8 +136,8 @@ def _mark_test(axes: Any, facts: StudyFacts, last: int) -> None:
     for place, (test, number) in enumerate(marks):
         if test is None:
             continue
-        colour = _INK if number == 0 else _BLUE
-        label = f"test: {'baseline' if number == 0 else f'trial {number}'} {figure(test.value)}"
+        colour = _INK if number == BASELINE else _BLUE
+        label = f"test: {'baseline' if number == BASELINE else f'trial {number}'} {figure(test.value)}"
         x = last + 1.1 + place * 0.8
         bars = [[max(0.0, test.value - test.low)], [max(0.0, test.high - test.value)]]
         axes.errorbar(

@@ -1,6 +1,6 @@
 """results.tsv: one line a trial, in the columns of autoresearch."""
 
-from core.contracts import Trial
+from core.contracts import BASELINE, Trial
 from core.journal.facts import StudyFacts
 from core.report.wording import params
 
@@ -20,7 +20,7 @@ def results_tsv(facts: StudyFacts) -> str:
 
 
 def _status(trial: Trial) -> str:
-    if trial.number == 0:
+    if trial.number == BASELINE:
         return "keep"
     if trial.status != "completed":
         return "crash"
@@ -28,7 +28,7 @@ def _status(trial: Trial) -> str:
 
 
 def _describe(trial: Trial) -> str:
-    if trial.number == 0:
+    if trial.number == BASELINE:
         return "baseline: the untouched starting model"
     what = params(trial.proposal.params)
     return f"{what} ({trial.error})" if trial.error else what

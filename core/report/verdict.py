@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from core.contracts import Evaluation, Objective, Trial
+from core.contracts import BASELINE, Evaluation, Objective, Trial
 from core.journal.facts import StudyFacts
 from core.report.wording import counted, figure, interval
 
@@ -55,7 +55,7 @@ def incumbent_of(facts: StudyFacts) -> Trial | None:
 
 def baseline_of(facts: StudyFacts) -> Trial | None:
     """Trial 0, once it was proposed."""
-    return next((trial for trial in facts.study.trials if trial.number == 0), None)
+    return next((trial for trial in facts.study.trials if trial.number == BASELINE), None)
 
 
 def judge(facts: StudyFacts) -> Verdict:

@@ -1,6 +1,6 @@
 """Wording: figures and names as people read them, the same in terminal and report."""
 
-from core.contracts import Evaluation, Scalar, Trial
+from core.contracts import BASELINE, Evaluation, Scalar, Trial
 
 
 def printable(text: str) -> str:
@@ -47,7 +47,7 @@ def counted(completed: int) -> str:
 
 def outcome(trial: Trial, incumbent: int) -> str:
     """One word for what became of a trial: baseline, incumbent, kept, discarded, retest, failed …"""
-    if trial.number == 0:
+    if trial.number == BASELINE:
         return "baseline"
     if trial.status != "completed" or trial.decision is None:
         return trial.status

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from core.budget.ledger import Cost, Ledger, total
-from core.contracts import InvalidParams, Observation, Proposal
+from core.contracts import BASELINE, InvalidParams, Observation, Proposal
+from core.decision.judge import decide
 from core.errors import JournalError, OvernightError, StudyStopped
 from core.guard.live import Doomed, LiveGuard
 from core.journal import events as ev
 from core.journal.fold import JobRecord, TrialRecord
 from core.study import effects, stages
-from core.study.decide import decide
 from core.study.failures import retriable
 from core.study.interrupt import Interrupt, Interrupted
 from core.study.jobs import build_job, deadline, token
@@ -105,8 +105,8 @@ class Engine:
         if self._fatal is not None:
             raise self._fatal
         self._decide()
-        if stages.BASELINE not in self._fold.records:
-            self._recorder.record(ev.TrialProposed(stages.BASELINE, Proposal(rationale="the untouched starting model")))
+        if BASELINE not in self._fold.records:
+            self._recorder.record(ev.TrialProposed(BASELINE, Proposal(rationale="the untouched starting model")))
         for record in stages.active(self._fold):
             self._advance(record)
         self._poll()
@@ -254,14 +254,14 @@ class Engine:
     def _tell_policy(self) -> None:
         for number in self._fold.ended[self._told_policy :]:
             self._told_policy += 1
-            if number != stages.BASELINE:
+            if number != BASELINE:
                 tell = partial(self._parts.policy.tell, self._fold.records[number].trial)
                 self._start(f"tell {number}", tell, lambda _: None, policy=True)
 
     def _ask(self) -> None:
         if "ask" in self._pending or self._closing is not None or self._fatal is not None:
             return
-        baseline = self._fold.records[stages.BASELINE]
+        baseline = self._fold.records[BASELINE]
         if stages.next_phase(self._fold, baseline) == "prepare":
             return
         ledger = self._ledger()
@@ -321,7 +321,7 @@ class Engine:
 
     def _baseline_s(self) -> float:
         """Seconds that evaluating the baseline took; 0 while unknown."""
-        job = self._fold.records[stages.BASELINE].job("validation")
+        job = self._fold.records[BASELINE].job("validation")
         return job.ended.seconds if job and job.ended else 0.0
 
     # The end.
@@ -329,9 +329,9 @@ class Engine:
     def _end(self) -> str | None:
         if self._closing is None or self._pending.keys() - {"poll"} or stages.active(self._fold):
             return None
-        completed = any(r.trial.status == "completed" for n, r in self._fold.records.items() if n != stages.BASELINE)
+        completed = any(r.trial.status == "completed" for n, r in self._fold.records.items() if n != BASELINE)
         if completed and not self._fold.test_opened:
-            self._recorder.record(ev.TestOpened(tuple(sorted({stages.BASELINE, self._fold.incumbent}))))
+            self._recorder.record(ev.TestOpened(tuple(sorted({BASELINE, self._fold.incumbent}))))
             return None
         return self._closing
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from core.contracts import Job, Trial
+from core.contracts import BASELINE, Job, Trial
 from core.journal.events import Phase
 from core.study.layout import Layout
 from core.study.parts import Parts
@@ -41,12 +41,12 @@ def build_job(
         rewards=parts.rewards if phase == "train" else {},
         params=trial.proposal.params if phase == "train" else {},
         seed=seed,
-        baseline=number == 0,
+        baseline=number == BASELINE,
         deadline_s=deadline_s,
     )
     _write(order, spec.model_dump_json(indent=2))
     files = {FILENAME: order}
-    if phase in ("validation", "test") and number != 0:
+    if phase in ("validation", "test") and number != BASELINE:
         files[CHECKPOINT] = layout.checkpoint(number)
     return Job(
         token=token(study_id, number, phase, attempt),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from core.budget.ledger import Price
-from core.contracts import ItemScore, JobState, Observation
+from core.contracts import BASELINE, ItemScore, JobState, Observation
 from core.errors import OvernightError, StudyStopped, UsageError
 from core.guard.live import Doomed
 from core.journal import events as ev
@@ -11,7 +11,7 @@ from core.journal.events import Event
 from core.journal.fold import JobRecord, TrialRecord
 from core.study.effects import Collected
 from core.study.failures import Failure, counts_as_retry, explain, retriable
-from core.study.stages import BASELINE, retries_used
+from core.study.stages import retries_used
 
 
 def job_ended(job: JobRecord, seen: Observation, price: Price, metrics: dict[str, float]) -> list[Event]:

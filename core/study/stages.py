@@ -2,12 +2,10 @@
 
 import hashlib
 
-from core.contracts import Observation, Trial
+from core.contracts import BASELINE, Observation, Trial
 from core.journal.events import Phase
 from core.journal.fold import Fold, JobRecord, TrialRecord
 from core.study.failures import counts_as_retry
-
-BASELINE = 0
 
 
 def phases(fold: Fold, record: TrialRecord) -> tuple[Phase, ...]:

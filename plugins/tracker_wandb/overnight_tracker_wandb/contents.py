@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core import Evaluation, Study, Trial
+from core import BASELINE, Evaluation, Study, Trial
 
-BASELINE = 0
 _LONGEST_TAG = 64  # characters; W&B refuses longer ones
 _LONGEST_ID = 100  # characters; W&B's own limit is 128, a trial's id is a little longer than its study's
 _LONGEST_TEXT = 20_000  # characters of one config or table value; a table cell is no place for more

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import Study, Tracker, Trial, hookimpl
+from core import BASELINE, Study, Tracker, Trial, hookimpl
 from overnight_tracker_wandb import contents
 from overnight_tracker_wandb.checkpoint import checkpoint_artifact, log_checkpoint
 from overnight_tracker_wandb.config import WandbConfig
@@ -151,7 +151,7 @@ class WandbTracker(Tracker):
             # The server knows how many rows it has; their order is the same for every controller.
             self._shown = {row["trial"] for row in list(contents.rows(study))[: run.starting_step]}
         self._show_study(study)
-        if study.resumed and study.incumbent != contents.BASELINE:
+        if study.resumed and study.incumbent != BASELINE:
             self._show_incumbent(study, study.trial(study.incumbent))
 
     def _begin(self, study: Study) -> None:
@@ -169,7 +169,7 @@ class WandbTracker(Tracker):
             return self._trials[trial.number]
         session = self._live()
         run_id = contents.trial_run_id(study, trial.number)
-        name = f"{study.name} " + ("baseline" if trial.number == contents.BASELINE else f"#{trial.number}")
+        name = f"{study.name} " + ("baseline" if trial.number == BASELINE else f"#{trial.number}")
         words = contents.tags(*contents.trial_tags(study, trial), *self._config.tags)
         before = history(session.wandb_folder, run_id) if self._resumed else []
         run = session.open(RunSpec(run_id, name, "trial", contents.trial_config(study, trial), words))
@@ -237,7 +237,7 @@ class WandbTracker(Tracker):
             self._close_trial(study, study.trial(number))
         if study.finished is not None:
             # Test scores exist only now, and only now is it known who stays the incumbent.
-            for number in sorted({contents.BASELINE, study.incumbent} & {trial.number for trial in study.trials}):
+            for number in sorted({BASELINE, study.incumbent} & {trial.number for trial in study.trials}):
                 trial = study.trial(number)
                 if trial.status != "running":
                     self._close_trial(study, trial)

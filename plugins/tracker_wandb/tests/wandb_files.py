@@ -4,31 +4,20 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wandb_run import LoggedRun
 from wandb_server import WandbServer
 
 from overnight_tracker_wandb.transaction_log import item_key, records
 
 
 @dataclass
-class WrittenRun:
+class WrittenRun(LoggedRun):
     """One run as its `.wandb` files have it, the parts of a resumed run put together."""
 
-    id: str = ""
-    project: str = ""
-    group: str = ""
-    job_type: str = ""
-    name: str = ""
-    tags: list[str] = field(default_factory=list)
-    config: dict[str, Any] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    summary: dict[str, Any] = field(default_factory=dict)
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
-    exit_code: int | None = None
-    preempting: bool = False
     parts: int = 0
 
 

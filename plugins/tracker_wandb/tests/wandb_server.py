@@ -10,27 +10,17 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from wandb_run import LoggedRun
+
 ENTITY = {"id": "e1", "name": "me"}
 PROJECT = {"id": "p1", "internalId": "1", "entity": {"name": "me"}}
 
 
 @dataclass
-class ServedRun:
+class ServedRun(LoggedRun):
     """What the server knows of one run."""
 
-    id: str
-    project: str = ""
-    group: str = ""
-    job_type: str = ""
-    name: str = ""
-    tags: list[str] = field(default_factory=list)
-    config: dict[str, Any] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    summary: dict[str, Any] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
-    exit_code: int | None = None
-    preempting: bool = False
 
 
 class WandbServer:

@@ -1,13 +1,12 @@
-"""Deciding: brings the decision rule the trials with their items and turns its verdict into events."""
+"""Judging: brings the decision rule the trials with their items and turns its verdict into events."""
 
 from dataclasses import replace
 
-from core.contracts import Decision, DecisionRule, Trial
+from core.contracts import BASELINE, Decision, DecisionRule, Trial
 from core.journal import events as ev
 from core.journal.events import Event
 from core.journal.fold import Fold
 from core.journal.store import Journal
-from core.study.stages import BASELINE
 
 
 def decide(rule: DecisionRule, fold: Fold, journal: Journal, trial: Trial) -> list[Event]:
