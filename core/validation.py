@@ -17,21 +17,40 @@ def validate(model: type[M], node: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(dict(node))
     except ValidationError as error:
-        raise UsageError("\n".join(_line(model, problem, where) for problem in error.errors())) from None
+        lines: dict[str, list[str]] = {}
+        for problem in error.errors():
+            path = _written(problem, node)
+            key = ".".join([where, *path] if where else path)
+            lines.setdefault(key, []).append(_message(model, problem, path))
+        # A value that may be of several types has a problem for each of them.
+        raise UsageError("\n".join(f"{key}: {'; or: '.join(said)}" for key, said in lines.items())) from None
 
 
-def _line(model: type[BaseModel], problem: Any, where: str) -> str:
-    path = [str(part) for part in problem["loc"]]
-    key = ".".join([where, *path] if where else path)
+def _written(problem: Any, node: Any) -> list[str]:
+    """The path as the user wrote it: pydantic also puts the names of a union's types into it."""
+    path = []
+    loc = problem["loc"]
+    for position, part in enumerate(loc):
+        inside = isinstance(node, Mapping) and part in node
+        inside = inside or (isinstance(node, list | tuple) and isinstance(part, int) and part < len(node))
+        if inside:
+            node = node[part]
+        elif problem["type"] != "missing" or position < len(loc) - 1:
+            continue
+        path.append(str(part))
+    return path
+
+
+def _message(model: type[BaseModel], problem: Any, path: list[str]) -> str:
     if problem["type"] == "extra_forbidden":
         known = _fields(model, path[:-1])
-        return f"{key}: unknown key.{did_you_mean(path[-1], known)} Keys: {listing(known)}"
+        return f"unknown key.{did_you_mean(path[-1], known)} Keys: {listing(known)}"
     if problem["type"] == "missing":
-        return f"{key}: a value is needed"
+        return "a value is needed"
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = problem.get("input")
     shown = "" if isinstance(given, dict | list) else f" (got {given!r})"
-    return f"{key}: {message[:1].lower()}{message[1:]}{shown}"
+    return f"{message[:1].lower()}{message[1:]}{shown}"
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -40,7 +40,8 @@ def _groups() -> dict[str, list[str]]:
     places = [files("conf")]
     for entry in entry_points(group=_GROUP):
         try:
-            places += [files(place.removeprefix("pkg://")) for place in entry.load().config_dirs()]
+            config_dirs = getattr(entry.load(), "config_dirs", list)
+            places += [files(place.removeprefix("pkg://")) for place in config_dirs()]
         except Exception as error:  # noqa: BLE001 - a broken plugin must not break --help; `plugins` says more
             found.setdefault("(broken)", set()).add(f"{entry.name}: {type(error).__name__}; see python -m core plugins")
     for place in places:

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from core.commands.arguments import Parser
+from core.commands.arguments import Parser, study_dirs
 from core.commands.show import run_shown
 from core.errors import UsageError
 from core.plugins import discover
@@ -29,17 +29,35 @@ _CHANGEABLE = (
 
 
 def main(argv: list[str]) -> int:
-    """`resume DIR [budget.trials=20 …]`."""
+    """`resume DIR… [budget.trials=20 …]`: several studies one after the other, finished ones passed over."""
     parser = Parser(prog="python -m core resume", description=__doc__)
-    parser.add_argument("dir", type=Path, help="the study directory")
-    parser.add_argument("overrides", nargs="*", help=f"changes, e.g. budget.trials=20; of: {', '.join(_CHANGEABLE)}")
+    parser.add_studies()
+    # For usage and --help alone: argparse cannot tell a directory from a change, `=` does below.
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help=f"changes: of {', '.join(_CHANGEABLE)}"
+    )
     arguments = parser.parse_args(argv)
-    config = read_facts(arguments.dir).study.config
-    changed = _change(config, arguments.overrides)
-    kind = str(changed.get("console", "auto"))
+    words = [str(word) for word in (*arguments.dirs, *arguments.overrides)]
+    overrides = [word for word in words if "=" in word and not Path(word).exists()]
+    given = [Path(word) for word in words if word not in overrides]
+    if not given:
+        parser.error("the study directory is missing")
+    found = study_dirs(given)
+    if len(found) == 1:
+        return _resume(found[0], overrides)
+    for directory in found:
+        if finished := read_facts(directory).study.finished:
+            print(f"{directory} is finished ({finished}): passed over")
+        elif code := _resume(directory, overrides):
+            return code
+    return 0
+
+
+def _resume(directory: Path, overrides: list[str]) -> int:
+    config = read_facts(directory).study.config
+    kind = str(_change(config, overrides).get("console", "auto"))
     return run_shown(
-        kind,
-        lambda watchers: resume(arguments.dir, discover(), watchers, lambda old: _change(old, arguments.overrides)),
+        kind, lambda watchers: resume(directory, discover(), watchers, lambda old: _change(old, overrides))
     )
 
 

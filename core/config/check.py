@@ -1,7 +1,7 @@
 """Checking overrides before a study starts: a typo gets one line, the nearest name and the list."""
 
-import os
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,8 +92,13 @@ def _check_group(override: Override) -> None:
 def _check_place(place: Path) -> None:
     """Hydra makes the directory before any of our code runs, and ends with a traceback if it cannot."""
     existing = next(parent for parent in (place.absolute(), *place.absolute().parents) if parent.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise UsageError(f"dir: {place} cannot be made, {existing} is not writable; choose another place with dir=PATH")
+    try:
+        tempfile.TemporaryDirectory(prefix=".overnight-", dir=existing).cleanup()
+    except OSError as error:
+        raise UsageError(
+            f"dir: {place} cannot be made, {existing} is not writable ({error.strerror}); "
+            f"choose another place with dir=PATH"
+        ) from None
 
 
 def _check_key(override: Override, composed: DictConfig) -> None:
@@ -168,4 +173,6 @@ def _first(override: Override) -> str:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    said = lines[0] if lines else type(error).__name__
+    # Hydra's "Error merging override x=y" keeps the reason to itself, in the cause.
+    return f"{said}: {_first_line(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else said

@@ -101,7 +101,7 @@ class LiveConsole:
         return table
 
     def _row(self, facts: StudyFacts, trial: Trial, shown: list[str]) -> list[Text]:
-        word = outcome(trial, facts.study.incumbent)
+        word = outcome(trial, facts)
         style = _STYLES.get(word, "dim")
         score = interval(trial.evaluation) if trial.evaluation else (trial.error_kind or "")
         values = [param(trial.proposal.params[name]) if name in trial.proposal.params else "" for name in shown]

@@ -1,6 +1,5 @@
 """Summaries: what a person reads in ten seconds, at the end of a study or in the middle."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -10,7 +9,7 @@ from rich.text import Text
 from core.contracts import Evaluation, Trial
 from core.journal.facts import StudyFacts
 from core.report.verdict import baseline_of, difference, incumbent_of, judge
-from core.report.wording import duration, figure, outcome, params
+from core.report.wording import duration, figure, interval, outcomes, params
 
 
 def print_summary(facts: StudyFacts, console: Console | None = None) -> None:
@@ -80,26 +79,25 @@ def _scores(facts: StudyFacts, baseline: Trial, best: Trial | None) -> Table:
     if best is not None:
         rows.append((f"trial {best.number} ({'confirmed' if best.confirmed else 'leading'})", best))
     for label, trial in rows:
-        table.add_row(label, *_cells(trial.test, interval=True), *_cells(trial.evaluation, interval=False))
+        table.add_row(label, *_cells(trial.test, ranged=True), *_cells(trial.evaluation, ranged=False))
     return table
 
 
-def _cells(evaluation: Evaluation | None, *, interval: bool) -> list[str]:
+def _cells(evaluation: Evaluation | None, *, ranged: bool) -> list[str]:
     if evaluation is None:
-        return ["not opened", "", ""] if interval else ["", ""]
-    middle = [f"{figure(evaluation.low)} to {figure(evaluation.high)}"] if interval else []
+        return ["not opened", "", ""] if ranged else ["", ""]
+    middle = [f"{figure(evaluation.low)} to {figure(evaluation.high)}"] if ranged else []
     return [figure(evaluation.value), *middle, str(evaluation.n)]
 
 
 def _range(evaluation: Evaluation | None) -> str:
     if evaluation is None:
         return "–"
-    return f"{figure(evaluation.value)} [{figure(evaluation.low)}, {figure(evaluation.high)}] n={evaluation.n}"
+    return interval(evaluation)
 
 
 def _counts(facts: StudyFacts) -> str:
-    counts = Counter(outcome(trial, facts.study.incumbent) for trial in facts.study.trials if trial.number)
-    trials = ", ".join(f"{count} {word}" for word, count in counts.most_common()) or "none"
+    trials = outcomes(facts) or "none"
     spent = f"${facts.study.usd:.2f}" if facts.study.usd else "no cost"
     ended = f"; ended: {facts.study.finished}" if facts.study.finished else ""
     return f"Trials: {trials}. Time: {duration(facts.study.seconds)}, {spent}{ended}."

@@ -2,14 +2,13 @@
 
 import json
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from core.contracts import Trial
 from core.journal.facts import StudyFacts
 from core.report.verdict import Verdict, baseline_of, difference, incumbent_of, judge
-from core.report.wording import changed, duration, figure, interval, outcome, param, params
+from core.report.wording import changed, duration, figure, interval, outcome, outcomes, param, params
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def tell(facts: StudyFacts) -> Story:
         verdict=judge(facts),
         cards=_cards(facts),
         kept=_kept(facts),
-        rows=[_row(trial, study.incumbent) for trial in study.trials],
+        rows=[_row(trial, facts) for trial in study.trials],
         param_names=list(facts.space),
         failures=_failures(facts),
         notices=[(duration(notice.elapsed_s), notice.text) for notice in facts.notices],
@@ -95,8 +94,7 @@ def _cards(facts: StudyFacts) -> list[tuple[str, str, str]]:
     if best and baseline and best.test and baseline.test:
         found = difference(best.test, baseline.test, study.objective)
         cards.append(("gain on test", f"{found.gain:+.3f}", f"95 % {found.low:+.3f} to {found.high:+.3f}"))
-    counts = Counter(outcome(trial, study.incumbent) for trial in study.trials if trial.number)
-    cards.append(("trials", str(sum(counts.values())), ", ".join(f"{n} {word}" for word, n in counts.most_common())))
+    cards.append(("trials", str(sum(1 for trial in study.trials if trial.number)), outcomes(facts)))
     cards.append(("time", duration(study.seconds), f"state: {facts.state}"))
     return cards
 
@@ -105,11 +103,11 @@ def _standing(best: Trial) -> str:
     return "confirmed" if best.confirmed else "leading"
 
 
-def _row(trial: Trial, incumbent: int) -> Row:
+def _row(trial: Trial, facts: StudyFacts) -> Row:
     reason = trial.error or (trial.decision.reason if trial.decision else trial.proposal.rationale)
     return Row(
         number=trial.number,
-        outcome=outcome(trial, incumbent),
+        outcome=outcome(trial, facts),
         score=interval(trial.evaluation) if trial.evaluation else "",
         score_value=trial.score,
         params={name: param(value) for name, value in trial.proposal.params.items()},

@@ -1,6 +1,9 @@
 """Wording: figures and names as people read them, the same in terminal and report."""
 
+from collections import Counter
+
 from core.contracts import BASELINE, Evaluation, Scalar, Trial
+from core.journal.facts import StudyFacts
 
 
 def printable(text: str) -> str:
@@ -45,15 +48,23 @@ def counted(completed: int) -> str:
     return f"{completed} completed trial{'s' if completed != 1 else ''}"
 
 
-def outcome(trial: Trial, incumbent: int) -> str:
+def outcome(trial: Trial, facts: StudyFacts) -> str:
     """One word for what became of a trial: baseline, incumbent, kept, discarded, retest, failed …"""
     if trial.number == BASELINE:
         return "baseline"
+    if trial.status == "running" and facts.state != "running":
+        return "interrupted"
     if trial.status != "completed" or trial.decision is None:
         return trial.status
-    if trial.number == incumbent:
+    if trial.number == facts.study.incumbent:
         return "incumbent"
     return {"keep": "kept", "discard": "discarded"}.get(trial.decision.verdict, trial.decision.verdict)
+
+
+def outcomes(facts: StudyFacts) -> str:
+    """ "9 discarded, 2 kept, 1 incumbent": what became of the trials, the baseline left out."""
+    counts = Counter(outcome(trial, facts) for trial in facts.study.trials if trial.number != BASELINE)
+    return ", ".join(f"{count} {word}" for word, count in counts.most_common())
 
 
 def changed(trial: Trial, before: Trial | None) -> dict[str, Scalar]:

@@ -55,9 +55,9 @@ class StudySettings(PluginConfig):
     max_failures: consecutive failed trials after which the study stops, resumable.
     """
 
-    name: str
+    name: str = Field(min_length=1)
     seed: int = Field(default=1, ge=0)
-    dir: str
+    dir: str = Field(min_length=1)
     task: dict[str, Any]
     policy: dict[str, Any]
     executor: dict[str, Any]

@@ -28,6 +28,7 @@ def test_help_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
     for word in ("resume", "status", "grpo_arithmetic", "tpe", "local", "quadratic", "--cfg job"):
         assert word in found.stdout
+    assert "(broken)" not in found.stdout, "a plugin without config_dirs() is sound: every hook is optional"
 
 
 def test_plugins_as_json_are_objects_with_exactly_these_keys(cli: Cli) -> None:
@@ -57,6 +58,10 @@ def test_plugins_as_json_are_objects_with_exactly_these_keys(cli: Cli) -> None:
             "policy: there is no 'tpee'. Did you mean tpe? Options: cmaes, gp, grid, halving, random, tpe",
         ),
         (["-m", "policy=random,tpp"], "policy: there is no 'tpp'. Did you mean tpe?"),
+        (["executor.slots=0"], "executor.slots: input should be 'auto' (got 0); or: input should be greater than 0"),
+        (["dir=/proc/x"], "dir: /proc/x cannot be made, /proc is not writable (No such file or directory); choose"),
+        (["dir="], "dir: string should have at least 1 character"),
+        (["task.space=[]"], "Error merging override task.space=[]: Cannot merge DictConfig with ListConfig"),
         (["budget.trails=3"], "budget.trails: no such setting. Did you mean budget.trials? Here: "),
         (["polcy=random"], "polcy: no such setting. Did you mean policy?"),
         (["+polcy=random"], "polcy: no such config group. Did you mean policy?"),
@@ -66,7 +71,7 @@ def test_plugins_as_json_are_objects_with_exactly_these_keys(cli: Cli) -> None:
         (["task=quadratic", "task.stepz=3"], "task.stepz: no such setting. Did you mean task.steps?"),
         (["task=quadratic", "+task.stepz=3"], "task.stepz: unknown key. Did you mean steps?"),
         (["+task.rewards.exact_mach={weight: 1}"], "no reward 'exact_mach' is installed. Did you mean exact_match?"),
-        (["task.space.learning_rate.low=1"], "task.space.learning_rate.float: low 1 is above high 0.01"),
+        (["task.space.learning_rate.low=1"], "task.space.learning_rate: low 1 is above high 0.01"),
         (["task.space.steps.default=9999"], "default 9999 is outside 20 … 60"),
         (["trackers.wandb.projekt=x"], "trackers.wandb.projekt: no such setting. Did you mean trackers.wandb.project?"),
         (["policy.name=nope"], "no policy 'nope' is installed."),
@@ -126,6 +131,12 @@ def test_a_sweep_runs_one_study_per_combination_and_compares_them(cli: Cli, tmp_
         ("halving", 1),
         ("halving", 2),
     }
+    sweep = studies[0].parent.parent
+    assert [row["state"] for row in json.loads(cli("status", sweep, "--json").stdout)] == ["finished"] * 4
+    assert cli("report", sweep, "--to", "copies").returncode == 0
+    assert len(list((tmp_path / "copies").glob("*/report.html"))) == 4
+    again = cli("resume", sweep)
+    assert (again.returncode, again.stdout.count("passed over")) == (0, 4)
 
 
 @pytest.mark.slow
@@ -139,6 +150,8 @@ def test_resume_of_what_is_no_study_or_finished_says_so(cli: Cli, tmp_path: Path
     (tmp_path / "empty").mkdir()
     assert "is no study" in cli("resume", "empty").stderr
     assert "is no study" in cli("status", "nowhere").stderr
+    nothing = cli("resume", "budget.trials=3")
+    assert (nothing.returncode, nothing.stderr.partition("\n")[0]) == (2, "error: the study directory is missing")
     assert cli(*QUICK, "dir=done", "budget.trials=1").returncode == 0
     again = cli("resume", "done")
     assert again.returncode == 2

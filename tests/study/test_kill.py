@@ -141,6 +141,7 @@ def test_the_first_signal_stops_in_good_order_and_says_how_to_go_on(
     assert controller.returncode == code
     assert f"python -m core resume {directory}" in output
     assert none_left(directory)
+    assert "running" not in output.partition("Trials: ")[2].partition("\n")[0], "nothing runs any more"
     facts = read_facts(directory)
     assert facts.state == "interrupted"
     assert (directory / "report.html").exists()

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from core import Caps, Handle, Job, Manifest, NotYet, Observation, Offer, PluginConfig, Reaped, Resources
 from overnight_executor_local import devices, folder, processes
@@ -34,9 +34,9 @@ class LocalExecutor:
         """slots: jobs at once. gpus: ids to hand out. threads_per_slot: of BLAS and torch.
         max_log_mb: MiB a job's log may take. keep_env: further variables that jobs may see."""
 
-        slots: Literal["auto"] | int = Field(default="auto")
-        gpus: Literal["auto"] | tuple[int, ...] = "auto"
-        threads_per_slot: Literal["auto"] | int = Field(default="auto")
+        slots: Literal["auto"] | PositiveInt = "auto"
+        gpus: Literal["auto"] | tuple[NonNegativeInt, ...] = "auto"
+        threads_per_slot: Literal["auto"] | PositiveInt = "auto"
         max_log_mb: float = Field(default=16.0, gt=0)
         keep_env: tuple[str, ...] = ()
 
