@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
             shown.append({**status_json(facts), "report": [str(path) for path in written]})
             continue
         if len(found) > 1:
-            print(f"{'\n' if position else ''}{own}")
+            print(own if position == 0 else f"\n{own}")
         print_summary(facts)
         print("\n".join(f"Wrote {path}" for path in written))
     if arguments.json:
