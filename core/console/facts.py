@@ -25,6 +25,7 @@ def status_json(facts: StudyFacts) -> dict[str, Any]:
         "objective": to_plain(study.objective),
         "verdict": {"sentence": verdict.sentence, "caveats": list(verdict.caveats), "gain_shown": verdict.good},
         "incumbent": study.incumbent,
+        "preflight": to_plain(facts.preflight) if facts.preflight else None,
         "running": {str(number): phase for number, phase in facts.phases.items()},
         "spent": {"trials": _proposed(facts), "seconds": study.seconds, "usd": study.usd, "gpu_hours": study.gpu_hours},
         "limits": to_plain(facts.limits),

@@ -58,6 +58,8 @@ def describe(entry: Entry, facts: StudyFacts) -> str:
             return "preparing the task, then measuring the untouched starting model (baseline)"
         case ev.TrialProposed(trial=number, proposal=proposal):
             return f"trial {number}: {params(proposal.params)} ({proposal.rationale})"
+        case ev.PreflightDone(preflight=found):
+            return f"preflight: {params(dict(found.figures))}"
         case ev.TrialEvaluated(trial=0, split="validation", evaluation=evaluation):
             return f"baseline: {metric} {interval(evaluation)} on validation"
         case ev.TrialEvaluated(trial=number, split="test", evaluation=evaluation):

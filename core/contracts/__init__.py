@@ -12,7 +12,7 @@ from core.contracts.proposal import Proposal
 from core.contracts.reward import Reward, WeightedReward
 from core.contracts.space import CategoricalParam, FloatParam, IntParam, Param, Scalar, Space
 from core.contracts.study import BudgetView, Study, StudyView
-from core.contracts.task import EvaluateContext, Task, TrainContext
+from core.contracts.task import ChecksItself, EvaluateContext, HasPreflight, Preflight, Task, TrainContext
 from core.contracts.tracker import Tracker
 from core.contracts.trial import BASELINE, Trial, TrialStatus
 from core.contracts.verdict import Decision, Verdict
@@ -26,6 +26,7 @@ __all__ = [
     "BudgetView",
     "Caps",
     "CategoricalParam",
+    "ChecksItself",
     "ContractError",
     "Decision",
     "DecisionRule",
@@ -34,6 +35,7 @@ __all__ = [
     "Executor",
     "FloatParam",
     "Handle",
+    "HasPreflight",
     "IntParam",
     "InvalidParams",
     "ItemScore",
@@ -47,6 +49,7 @@ __all__ = [
     "Param",
     "PluginConfig",
     "Policy",
+    "Preflight",
     "Proposal",
     "Reaped",
     "Resources",

@@ -1,8 +1,9 @@
 """A task: what is trained and what "better" means."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from core.contracts.evaluation import Evaluation, Split
 from core.contracts.objective import Objective
@@ -101,4 +102,39 @@ class Task(Protocol):
     def evaluate(self, checkpoint: Path | None, split: Split, context: EvaluateContext) -> Evaluation:
         """Score a checkpoint folder (None = the untouched starting model) on a split. The same
         checkpoint and split give the same scores; items have the same ids every time."""
+        ...
+
+
+@runtime_checkable
+class ChecksItself(Protocol):
+    """A task that can tell from the controller's machine that it cannot work."""
+
+    def check(self) -> None:
+        """Called once in the controller before anything is submitted, so before money is spent.
+        Raises SetupError that names the setting to change. Quick: it looks at files and asks
+        servers, it loads no model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a task measured before the first trial.
+
+    figures: name → value, e.g. {"truncated_share": 0.57}. warnings: what is likely to spoil
+    training. refusals: what makes training pointless or impossible. Each names the setting to
+    change.
+    """
+
+    figures: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class HasPreflight(Protocol):
+    """A task that measures, on a few batches, what silently ruins its runs."""
+
+    def preflight(self, context: TrainContext) -> Preflight:
+        """Called once on the training machine after `prepare`, with the default params and the
+        configured rewards; it trains nothing and leaves no checkpoint."""
         ...

@@ -1,13 +1,17 @@
 """The guard's settings: when a running trial counts as doomed."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from core.contracts import PluginConfig
 
 
 class GuardSettings(PluginConfig):
-    """When to stop a running trial before its deadline.
+    """What is checked before the first trial, and when to stop a running one before its deadline.
 
+    preflight: "refuse" ends the study when the task's preflight finds training pointless or
+        impossible, "warn" goes on with a notice, "off" measures nothing.
     not_finite_steps: consecutive steps with a NaN or infinite metric before it is stopped; 2
         survives one skipped mixed-precision step (ms-swift #3136 shows runs that never recover).
         0 = never.
@@ -16,6 +20,7 @@ class GuardSettings(PluginConfig):
         job counts as hung; null = only the deadline ends it.
     """
 
+    preflight: Literal["refuse", "warn", "off"] = "refuse"
     not_finite_steps: int = Field(default=2, ge=0)
     watch: tuple[str, ...] = ("loss", "grad_norm", "reward", "kl")
     stall_s: float | None = Field(default=600.0, gt=0)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from core.contracts import Decision, Evaluation, Handle, JobState, Proposal, Split, TrialStatus
+from core.contracts import Decision, Evaluation, Handle, JobState, Preflight, Proposal, Split, TrialStatus
 from core.contracts.objective import Objective
 
 Phase = Literal["prepare", "train", "validation", "test"]
@@ -100,6 +100,14 @@ class JobEnded:
 
 
 @dataclass(frozen=True)
+class PreflightDone:
+    """The task measured what could spoil its runs, before the first trial."""
+
+    trial: int
+    preflight: Preflight
+
+
+@dataclass(frozen=True)
 class TrialEvaluated:
     """The sealed evaluator scored the trial's checkpoint (without the per-item scores, which
     the journal keeps beside its events)."""
@@ -182,6 +190,7 @@ Event = (
     | JobIntended
     | JobSubmitted
     | JobEnded
+    | PreflightDone
     | TrialEvaluated
     | TrialDecided
     | TrialEnded

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from core.contracts import Space, Study
+from core.contracts import Preflight, Space, Study
 
 StudyState = Literal["running", "killed", "interrupted", "finished"]
 
@@ -33,6 +33,7 @@ class StudyFacts:
 
     study: the snapshot that trackers get too (trials, incumbent, spent seconds/usd/gpu_hours).
     phases: what each running trial is doing: trial number → "train", "validation", "test".
+    preflight: what the task measured before the first trial, if it measures anything.
     created_at, updated_at: Unix seconds of the first and last event. controllers: how many
     controllers worked on it (1 = never resumed). test_opened: trials whose test score was looked at.
     state: "running", "killed" (its controller is gone without a word), "interrupted" (stopped in
@@ -45,6 +46,7 @@ class StudyFacts:
     state: StudyState = "running"
     notices: tuple[Notice, ...] = ()
     phases: dict[int, str] = field(default_factory=dict)
+    preflight: Preflight | None = None
     versions: dict[str, str] = field(default_factory=dict)
     created_at: float = 0.0
     updated_at: float = 0.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core.contracts import BASELINE, BudgetView, Handle, Param, Space, Study, StudyView, Trial
+from core.contracts import BASELINE, BudgetView, Handle, Param, Preflight, Space, Study, StudyView, Trial
 from core.contracts.codec import from_plain
 from core.errors import JournalError
 from core.journal import events as ev
@@ -53,6 +53,7 @@ class Fold:
         self.ended: list[int] = []
         self.told: set[int] = set()
         self.test_opened: tuple[int, ...] = ()
+        self.preflight: Preflight | None = None
         self.finished: str | None = None
         self.state: StudyState = "running"
         self.controllers = 0
@@ -88,6 +89,8 @@ class Fold:
                 self._job(number, token).handle = handle
             case ev.JobEnded() as event:
                 self._end_job(event)
+            case ev.PreflightDone(preflight=found):
+                self.preflight = found
             case ev.TrialEvaluated(trial=number, split="validation", evaluation=evaluation):
                 self.records[number].evaluated_seq = entry.seq
                 self._update(number, evaluation=evaluation)
@@ -215,6 +218,7 @@ class Fold:
             state=self.state,
             notices=tuple(self.notices),
             phases=phases,
+            preflight=self.preflight,
             versions=self.creation.versions,
             created_at=self.created_at,
             updated_at=self.updated_at,

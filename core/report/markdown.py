@@ -37,6 +37,8 @@ def report_markdown(facts: StudyFacts) -> str:
     parts.append(_table(header, rows))
     if story.failures:
         parts += ["## Failures", _table(("kind", "count", "which"), story.failures)]
+    if story.preflight:
+        parts += ["## Preflight", _table(("measured with the starting model", ""), story.preflight)]
     parts.append("## Notices")
     parts.append(
         _table(("at", "what"), story.notices) if story.notices else "None: nothing was skipped or fallen back on."

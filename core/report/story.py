@@ -52,6 +52,7 @@ class Story:
     param_names: list[str]
     failures: list[tuple[str, int, str]]
     notices: list[tuple[str, str]]
+    preflight: list[tuple[str, str]]
     budget: list[tuple[str, str, str]]
     facts: list[tuple[str, str]]
     commands: list[str]
@@ -69,6 +70,7 @@ def tell(facts: StudyFacts) -> Story:
         param_names=list(facts.space),
         failures=_failures(facts),
         notices=[(duration(notice.elapsed_s), notice.text) for notice in facts.notices],
+        preflight=[(name, param(value)) for name, value in facts.preflight.figures.items()] if facts.preflight else [],
         budget=_budget(facts),
         facts=_about(facts),
         commands=[

@@ -10,7 +10,7 @@ from core.study.parts import Parts
 from core.worker.spec import CHECKPOINT, EVALUATION, FILENAME, METRICS, RESULT, WorkerSpec
 
 _OUTPUTS: dict[Phase, tuple[str, ...]] = {
-    "prepare": (RESULT,),
+    "prepare": (RESULT, METRICS),
     "train": (RESULT, METRICS, CHECKPOINT),
     "validation": (RESULT, METRICS, EVALUATION),
     "test": (RESULT, METRICS, EVALUATION),
@@ -38,9 +38,10 @@ def build_job(
     spec = WorkerSpec(
         phase=phase,
         task=parts.task_node,
-        rewards=parts.rewards if phase == "train" else {},
+        rewards=parts.rewards if phase in ("prepare", "train") else {},
         params=trial.proposal.params if phase == "train" else {},
         seed=seed,
+        preflight=parts.settings.guard.preflight if phase == "prepare" else "off",
         baseline=number == BASELINE,
         deadline_s=deadline_s,
     )

@@ -58,6 +58,10 @@ def conclude(
         failure = explain(seen, collected, job.deadline_s)
     state: JobState = "failed" if failure else "succeeded"
     events = job_ended(job, replace(seen, state=state), price, collected.metrics)
+    if collected.result is not None and (preflight := collected.result.preflight) is not None:
+        events.append(ev.PreflightDone(number, preflight))
+        doubts = preflight.warnings if failure else (*preflight.warnings, *preflight.refusals)
+        events += [ev.Noticed(f"preflight: {text}", number) for text in doubts]
     if failure is not None:
         return _failed(events, job, failure)
     if collected.result is not None and collected.result.stopped_early:
@@ -78,6 +82,9 @@ def _failed(
         return events, (), None
     if number == BASELINE:
         # Not a verdict on the task for ever: the person mends it, then resumes with a new attempt.
+        if failure.kind == "preflight":
+            said = f"{failure.error} (to go on all the same: guard.preflight=warn)"
+            return events, (), UsageError(f"the preflight says that training would be in vain: {said}")
         error = UsageError if failure.kind == "setup" else StudyStopped
         what = "the task could not be prepared" if job.phase == "prepare" else "the baseline could not be evaluated"
         return events, (), error(f"{what}: {failure.error}")

@@ -8,6 +8,7 @@ from typing import Any
 from core.budget.ledger import Price
 from core.contracts import (
     Caps,
+    ChecksItself,
     DecisionRule,
     Executor,
     InvalidParams,
@@ -91,6 +92,8 @@ def build(config: Mapping[str, Any], registry: Registry, workspace: Path) -> Par
     resources = Resources(**settings.resources.model_dump())
     try:
         task = _task(registry, task_node)
+        if isinstance(task, ChecksItself):
+            task.check()
         executor: Executor = registry.build("executor", settings.executor, workspace=workspace)
         offers = executor.offers(resources)
         parts = Parts(

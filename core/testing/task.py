@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from core.contracts import Task, WeightedReward
+from core.contracts import ChecksItself, HasPreflight, Task, WeightedReward
 from core.plugins import discover
 from core.testing.contexts import Context
 from core.testing.light import heavy_imports, missing_in_yaml
@@ -72,6 +72,18 @@ class TaskConformance:
         before = {path: path.stat().st_mtime_ns for path in (home / "cache").rglob("*") if path.is_file()}
         self.make().prepare(home / "cache")
         assert {path: path.stat().st_mtime_ns for path in (home / "cache").rglob("*") if path.is_file()} == before
+
+    def test_a_preflight_measures_finite_figures_and_trains_nothing(self, home: Path) -> None:
+        task = self.make()
+        if isinstance(task, ChecksItself):
+            task.check()
+        if not isinstance(task, HasPreflight):
+            pytest.skip("this task has no preflight, which is its right")
+        context = self.context(home / "preflight", home)
+        found = task.preflight(context)
+        assert all(math.isfinite(value) for value in found.figures.values())
+        assert not any(context.checkpoint_dir.iterdir())
+        assert not context.sealed.exists()
 
     def test_training_leaves_a_checkpoint_and_reports_rising_steps(self, trained: Context) -> None:
         assert any(trained.checkpoint_dir.iterdir())

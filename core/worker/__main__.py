@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.contracts import Evaluation, SetupError, Task, WeightedReward
+from core.contracts import Evaluation, HasPreflight, SetupError, Task, WeightedReward
 from core.errors import UsageError
 from core.plugins import Registry, discover
 from core.worker.contexts import EvaluationContext, TrainingContext, cache_dir
@@ -34,7 +34,7 @@ def main() -> int:
         result = JobResult("failed", f"{type(error).__name__}: {error}", "exception")
     sys.stdout.flush()
     write_result(folder, replace(result, seconds=round(time.monotonic() - started, 3)))
-    return {None: 0, "setup": 2}.get(result.error_kind, 1)
+    return {None: 0, "setup": 2, "preflight": 2}.get(result.error_kind, 1)
 
 
 def _run(spec: WorkerSpec, folder: Path) -> JobResult:
@@ -42,10 +42,21 @@ def _run(spec: WorkerSpec, folder: Path) -> JobResult:
     task: Task = registry.build("task", spec.task)
     _prepare(task)
     if spec.phase == "prepare":
-        return JobResult("succeeded")
+        return _preflight(task, spec, registry, folder)
     if spec.phase == "train":
         return _train(task, spec, registry, folder)
     return _evaluate(task, spec, folder)
+
+
+def _preflight(task: Task, spec: WorkerSpec, registry: Registry, folder: Path) -> JobResult:
+    if spec.preflight == "off" or not isinstance(task, HasPreflight):
+        return JobResult("succeeded")
+    params, rewards = task.space.defaults(), build_rewards(registry, spec.rewards)
+    context = TrainingContext(params, spec.seed, rewards, folder / CHECKPOINT, spec.deadline_s, spec.stop_margin_s)
+    found = task.preflight(context)
+    if found.refusals and spec.preflight == "refuse":
+        return JobResult("failed", "; ".join(found.refusals), "preflight", preflight=found)
+    return JobResult("succeeded", preflight=found)
 
 
 def _train(task: Task, spec: WorkerSpec, registry: Registry, folder: Path) -> JobResult:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from core.contracts import Evaluation, ItemScore
+from core.contracts import Evaluation, ItemScore, Preflight
 from core.contracts.codec import dumps, from_plain
 from core.worker.spec import EVALUATION, RESULT
 
@@ -16,9 +16,10 @@ from core.worker.spec import EVALUATION, RESULT
 class JobResult:
     """What the worker says of its own end.
 
-    error_kind: "exception" (the task raised), "setup" (it cannot work with this configuration)
-    or "not-finite" (the evaluation cannot count). evaluation: without items; those stand in
-    evaluation.jsonl beside it. stopped_early: training honoured a stop or the deadline.
+    error_kind: "exception" (the task raised), "setup" (it cannot work with this configuration),
+    "preflight" (it refuses to train) or "not-finite" (the evaluation cannot count).
+    evaluation: without items; those stand in evaluation.jsonl beside it. stopped_early: training
+    honoured a stop or the deadline.
     """
 
     status: Literal["succeeded", "failed"]
@@ -27,6 +28,7 @@ class JobResult:
     seconds: float = 0.0
     stopped_early: bool = False
     evaluation: Evaluation | None = None
+    preflight: Preflight | None = None
     details: dict[str, float] = field(default_factory=dict)
 
 

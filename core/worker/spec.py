@@ -18,7 +18,8 @@ class WorkerSpec(PluginConfig):
 
     phase: "prepare" (shared assets only), "train", "validation" or "test" (evaluations).
     task: the task's config node with its `name`; rewards: reward name → weight and options.
-    params, seed: of the trial; used by "train". baseline: evaluate the untouched model.
+    params, seed: of the trial; used by "train". preflight: what "prepare" does about what the
+    task's preflight finds. baseline: evaluate the untouched model.
     deadline_s: seconds the executor grants; the worker asks training to stop a little earlier.
     """
 
@@ -27,6 +28,7 @@ class WorkerSpec(PluginConfig):
     rewards: dict[str, dict[str, Any]] = Field(default_factory=dict)
     params: dict[str, Scalar] = Field(default_factory=dict)
     seed: int = 0
+    preflight: Literal["refuse", "warn", "off"] = "off"
     baseline: bool = False
     deadline_s: float
     stop_margin_s: float = 20.0

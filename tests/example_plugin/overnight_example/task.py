@@ -9,7 +9,18 @@ import subprocess
 import sys
 import time
 
-from core import Evaluation, FloatParam, IntParam, ItemScore, Objective, Param, PluginConfig, Space
+from core import (
+    Evaluation,
+    FloatParam,
+    IntParam,
+    ItemScore,
+    Objective,
+    Param,
+    PluginConfig,
+    Preflight,
+    SetupError,
+    Space,
+)
 
 _SPACE = {
     "x": FloatParam(low=-2.0, high=2.0, default=1.5),
@@ -40,6 +51,16 @@ class Quadratic:
         if self._config.fault == "prepare":
             raise RuntimeError("there is nothing to prepare with")
         (cache / "quadratic").mkdir(parents=True, exist_ok=True)
+
+    def check(self):
+        if self._config.fault == "check":
+            raise SetupError("task.fault: says that this cannot work; choose another")
+
+    def preflight(self, context):
+        wide = self.space["x"].high - self.space["x"].low
+        doubts = ("task.space.x: is wide",) if self._config.fault in ("doubtful", "hopeless") else ()
+        refusals = ("task.space.x: nothing can be learned",) if self._config.fault == "hopeless" else ()
+        return Preflight({"width": wide, "x": float(context.params["x"])}, doubts, refusals)
 
     def train(self, context):
         x = float(context.params.get("x", 0.0))
