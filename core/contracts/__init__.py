@@ -10,7 +10,7 @@ from core.contracts.objective import Objective
 from core.contracts.policy import Policy
 from core.contracts.proposal import Proposal
 from core.contracts.reward import Reward, WeightedReward
-from core.contracts.space import CategoricalParam, FloatParam, IntParam, Param, Scalar, Space
+from core.contracts.space import CategoricalParam, FloatParam, IntParam, Param, Scalar, Space, SpaceConfig
 from core.contracts.study import BudgetView, Study, StudyView
 from core.contracts.task import ChecksItself, EvaluateContext, HasPreflight, Preflight, Task, TrainContext
 from core.contracts.tracker import Tracker
@@ -57,6 +57,7 @@ __all__ = [
     "Scalar",
     "SetupError",
     "Space",
+    "SpaceConfig",
     "Split",
     "Stream",
     "Study",

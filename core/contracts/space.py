@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from core.contracts.config import PluginConfig
 from core.contracts.errors import InvalidParams
@@ -117,6 +117,21 @@ class CategoricalParam(PluginConfig):
 
 
 Param = Annotated[FloatParam | IntParam | CategoricalParam, Field(discriminator="type")]
+
+
+def _without_nulls(node: Any) -> Any:
+    if not isinstance(node, Mapping):
+        return node
+    kept = {name: param for name, param in node.items() if param is not None}
+    return {
+        name: {key: value for key, value in param.items() if value is not None} if isinstance(param, Mapping) else param
+        for name, param in kept.items()
+    }
+
+
+# A task's `space` in its Config. Configurations are merged, so null takes away: `space.beta: null` a
+# parameter, `low: null` a key that another type of parameter does not have.
+SpaceConfig = Annotated[dict[str, Param], BeforeValidator(_without_nulls)]
 
 
 class Space(Mapping[str, FloatParam | IntParam | CategoricalParam]):

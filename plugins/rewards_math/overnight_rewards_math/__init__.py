@@ -1,1 +1,1 @@
-"""Rewards for mathematics: exact match and format."""
+"""Rewards for mathematics: exact match, format, length penalty, mathematical equivalence."""

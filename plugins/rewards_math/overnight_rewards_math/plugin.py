@@ -1,4 +1,4 @@
-"""Declares the rewards `exact_match` and `format` to Overnight."""
+"""Declares the rewards for mathematics to Overnight."""
 
 from core import hookimpl
 
@@ -11,4 +11,6 @@ def rewards() -> dict[str, str]:
     return {
         "exact_match": "overnight_rewards_math.exact_match:ExactMatch",
         "format": "overnight_rewards_math.format:Format",
+        "length_penalty": "overnight_rewards_math.length_penalty:LengthPenalty",
+        "math_verify": "overnight_rewards_math.math_verify:MathVerify",
     }

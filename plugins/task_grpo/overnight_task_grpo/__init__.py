@@ -1,1 +1,1 @@
-"""GRPO tasks on TRL: arithmetic on any machine."""
+"""GRPO tasks on TRL: arithmetic on any machine, GSM8K with instruct models."""

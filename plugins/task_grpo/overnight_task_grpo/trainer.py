@@ -29,7 +29,11 @@ class GrpoSettings:
     """What a run needs beside its model and data; names as in TRL's GRPOConfig.
 
     prompts_per_step: different prompts in one optimiser step, each with num_generations
-    completions. warmup_steps: of the learning rate, constant after them.
+    completions. warmup_steps: of the learning rate, constant after them. micro_batch: most
+    completions in one forward pass; the largest divisor of prompts_per_step × num_generations
+    that is not above it is taken, gradients are accumulated over the rest. None = all at once.
+    vllm_memory_share: of the GPU, for vLLM beside the trainer (TRL's "colocate"); None =
+    generate with transformers.
     """
 
     learning_rate: float
@@ -42,14 +46,35 @@ class GrpoSettings:
     warmup_steps: int
     loss_type: str
     scale_rewards: str
+    micro_batch: int | None = None
+    gradient_checkpointing: bool = False
+    vllm_memory_share: float | None = None
+
+    @property
+    def completions_per_step(self) -> int:
+        """Completions that one optimiser step learns from."""
+        return self.prompts_per_step * self.num_generations
+
+    @property
+    def completions_per_pass(self) -> int:
+        """Completions in one forward pass."""
+        total = self.completions_per_step
+        most = min(total, self.micro_batch or total)
+        return next(size for size in range(most, 0, -1) if total % size == 0)
 
 
 def train_grpo(
-    model: Any, tokenizer: Any, rows: list[dict[str, str]], settings: GrpoSettings, context: TrainContext
+    model: Any,
+    tokenizer: Any,
+    rows: list[dict[str, Any]],
+    settings: GrpoSettings,
+    context: TrainContext,
+    adapter: Any = None,
 ) -> None:
-    """Train in place and save model and tokenizer in `context.checkpoint_dir`.
+    """Train in place and save model (or its adapter) and tokenizer in `context.checkpoint_dir`.
 
-    rows: dataset rows with a `prompt` and whatever columns the rewards read.
+    rows: dataset rows with a `prompt` (text or chat messages) and whatever columns the rewards
+    read. adapter: a peft config, None = all weights are trained.
     Raises SetupError when the configuration names no reward.
     """
     if not context.rewards:
@@ -58,7 +83,7 @@ def train_grpo(
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    completions_per_step = settings.prompts_per_step * settings.num_generations
+    per_pass = settings.completions_per_pass
     arguments = GRPOConfig(
         output_dir=str(Path(context.checkpoint_dir).with_name("trainer")),
         learning_rate=settings.learning_rate,
@@ -66,7 +91,8 @@ def train_grpo(
         warmup_steps=settings.warmup_steps,
         max_steps=settings.steps,
         num_generations=settings.num_generations,
-        per_device_train_batch_size=completions_per_step,
+        per_device_train_batch_size=per_pass,
+        gradient_accumulation_steps=settings.completions_per_step // per_pass,
         temperature=settings.temperature,
         beta=settings.beta,
         loss_type=settings.loss_type,
@@ -76,11 +102,12 @@ def train_grpo(
         seed=context.seed,
         data_seed=context.seed,
         logging_steps=1,
-        gradient_checkpointing=False,  # TRL's default trades time for memory that a small model does not need
+        gradient_checkpointing=settings.gradient_checkpointing,  # TRL's default is True: less memory, more time
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
         **_device_settings(),
+        **_vllm_settings(settings),
     )
     trainer = GRPOTrainer(
         model=model,
@@ -89,6 +116,7 @@ def train_grpo(
         train_dataset=Dataset.from_list(rows),
         reward_funcs=[_named(reward.name, reward.function) for reward in context.rewards],
         callbacks=[_reporter(context, settings.steps)],
+        peft_config=adapter,
     )
     from transformers import PrinterCallback
 
@@ -104,6 +132,13 @@ def _device_settings() -> dict[str, Any]:
     if torch.cuda.is_available():
         return {"bf16": torch.cuda.is_bf16_supported()}
     return {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
+
+
+def _vllm_settings(settings: GrpoSettings) -> dict[str, Any]:
+    if settings.vllm_memory_share is None:
+        return {}
+    share = settings.vllm_memory_share
+    return {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": share}
 
 
 def _named(name: str, function: Any) -> Any:

@@ -15,11 +15,11 @@ from core import (
     IntParam,
     ItemScore,
     Objective,
-    Param,
     PluginConfig,
     Preflight,
     SetupError,
     Space,
+    SpaceConfig,
 )
 
 _SPACE = {
@@ -40,7 +40,7 @@ class Quadratic:
         items: int = 60
         fault: str = "none"
         fault_above: float = -10.0
-        space: dict[str, Param] = _SPACE
+        space: SpaceConfig = _SPACE
 
     def __init__(self, config):
         self._config = config

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from core import Param, PluginConfig
+from core import PluginConfig, SpaceConfig
 
 
 class BaseModelConfig(PluginConfig):
@@ -46,7 +46,7 @@ class ArithmeticConfig(PluginConfig):
     warmup_steps: int = Field(default=5, ge=0)
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
     scale_rewards: Literal["group", "batch", "none"] = "group"
-    space: dict[str, Param] = Field(default_factory=dict)
+    space: SpaceConfig = Field(default_factory=dict)
 
 
 DEFAULTS: dict[str, float | int] = {

@@ -10,6 +10,7 @@ from core import EvaluateContext, Evaluation, ItemScore, Objective, SetupError, 
 from overnight_task_grpo.arithmetic import data
 from overnight_task_grpo.arithmetic.config import DEFAULTS, ArithmeticConfig
 from overnight_task_grpo.arithmetic.warm_start import base_path, make_base
+from overnight_task_grpo.threads import use_given_threads
 
 
 class GrpoArithmetic:
@@ -37,14 +38,14 @@ class GrpoArithmetic:
 
     def prepare(self, cache: Path) -> None:
         """Make the warm-started model, once per configuration and machine."""
-        _use_given_threads()
+        use_given_threads()
         make_base(self._config.base, cache)
 
     def train(self, context: TrainContext) -> None:
         """GRPO from the warm-started model; see core.contracts.Task."""
         from overnight_task_grpo.trainer import GrpoSettings, train_grpo
 
-        _use_given_threads()
+        use_given_threads()
         params: Mapping[str, Any] = DEFAULTS | dict(context.params)
         settings = GrpoSettings(
             learning_rate=params["learning_rate"],
@@ -68,23 +69,22 @@ class GrpoArithmetic:
         """Greedy completions of the held-out sums, each right or wrong as a whole."""
         from overnight_task_grpo.generation import complete
 
-        _use_given_threads()
+        use_given_threads()
         items = self._sealed_items(split, context.sealed)
         model, tokenizer = _load(checkpoint or base_path(self._config.base, context.cache))
-        total = len(items)
         completions = complete(
             model,
             tokenizer,
             [item["prompt"] for item in items],
             self._config.max_completion_length,
             batch_size=250,
-            progress=lambda done: context.report(done, total),
+            progress=context,
         )
         scores = [
-            ItemScore(item["prompt"], float(data.is_right(text, item["answer"])))
-            for item, text in zip(items, completions, strict=True)
+            ItemScore(item["prompt"], float(data.is_right(found.text, item["answer"])))
+            for item, found in zip(items, completions, strict=True)
         ]
-        well_formed = sum(data.is_well_formed(text) for text in completions) / total
+        well_formed = sum(data.is_well_formed(found.text) for found in completions) / len(items)
         return Evaluation.from_items(split, self.objective.metric, scores, {"format": well_formed})
 
     def _sealed_items(self, split: Literal["validation", "test"], sealed: Path) -> list[dict[str, str]]:
@@ -110,10 +110,3 @@ def _load(folder: Path) -> tuple[Any, Any]:
         return AutoModelForCausalLM.from_pretrained(folder, dtype="float32"), tokenizer
     except (OSError, ValueError, RuntimeError) as error:
         raise RuntimeError(f"{folder} holds no whole model: {error}") from error
-
-
-def _use_given_threads() -> None:
-    import torch
-
-    if threads := os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(int(threads))
