@@ -29,6 +29,9 @@ class Evaluation:
     interval: how low and high were made: "wilson", "bootstrap" or a task's own method.
     items: per-item scores, empty where a caller asked for the summary only.
     details: further figures worth a column, e.g. {"format": 0.98}.
+    self_reported: training computed the score itself, so that no sealed evaluator vouches for it;
+        then n=1, low=high=value and interval="none" say that nothing is known of its error, no
+        gain is ever called shown and no test split is opened.
     """
 
     split: Split
@@ -40,6 +43,7 @@ class Evaluation:
     interval: str = "wilson"
     items: tuple[ItemScore, ...] = ()
     details: dict[str, float] = field(default_factory=dict)
+    self_reported: bool = False
 
     @classmethod
     def from_items(

@@ -91,7 +91,9 @@ def _cards(facts: StudyFacts) -> list[tuple[str, str, str]]:
         for split, evaluation in (("test", trial.test), ("validation", trial.evaluation)):
             if evaluation is not None:
                 low, high = figure(evaluation.low), figure(evaluation.high)
-                cards.append((f"{label}: {split}", figure(evaluation.value), f"95 % {low} to {high}, n={evaluation.n}"))
+                known = f"95 % {low} to {high}, n={evaluation.n}"
+                known = "self-reported, no interval" if evaluation.self_reported else known
+                cards.append((f"{label}: {split}", figure(evaluation.value), known))
                 break
     if best and baseline and best.test and baseline.test:
         found = difference(best.test, baseline.test, study.objective)

@@ -78,6 +78,8 @@ def judge(facts: StudyFacts) -> Verdict:
     caveats = [_selection_caveat(best, len(completed))]
     if best.test is None or baseline.test is None:
         assert best.evaluation is not None
+        if best.evaluation.self_reported or baseline.evaluation.self_reported:
+            return _self_reported(best.number, best.evaluation, baseline.evaluation, len(completed))
         found = difference(best.evaluation, baseline.evaluation, facts.study.objective)
         return Verdict(
             f"Trial {best.number} leads with {metric} {interval(best.evaluation)} on validation; "
@@ -101,6 +103,17 @@ def judge(facts: StudyFacts) -> Verdict:
             f"starting model {figure(baseline.test.value)} ({found.gain:+.3f}, {range_}, n={best.test.n})."
         )
     return Verdict(sentence, tuple(caveats), found.shown)
+
+
+def _self_reported(number: int, best: Evaluation, baseline: Evaluation, completed: int) -> Verdict:
+    return Verdict(
+        f"Trial {number} leads with {best.metric} {interval(best)} on validation; the starting point has "
+        f"{interval(baseline)}. No interval, so no gain is shown.",
+        (
+            f"The training script scored itself, and this is the best of {counted(completed)}: expect less. No test "
+            f"split is opened for self-reported scores.",
+        ),
+    )
 
 
 def _selection_caveat(best: Trial, completed: int) -> str:

@@ -19,7 +19,9 @@ def figure(value: float) -> str:
 
 
 def interval(evaluation: Evaluation) -> str:
-    """ "0.447 [0.416, 0.478] n=1000"."""
+    """ "0.447 [0.416, 0.478] n=1000", or "0.447 (self-reported)"."""
+    if evaluation.self_reported:
+        return f"{figure(evaluation.value)} (self-reported)"
     return f"{figure(evaluation.value)} [{figure(evaluation.low)}, {figure(evaluation.high)}] n={evaluation.n}"
 
 

@@ -1,0 +1,1 @@
+"""Task plugin: folders of scripts in the manner of autoresearch."""

@@ -1,0 +1,150 @@
+"""What task `script` promises beyond the contract."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core import SetupError
+from core.plugins import discover
+from core.testing.contexts import Context
+
+sys.path.insert(0, str(Path(__file__).parent))
+import script_folders
+
+from overnight_task_script.metrics import metrics_of
+
+_SPACE = {"x": {"type": "float", "low": 0.0, "high": 4.0, "default": 1.0}}
+
+
+def make(folder, **options):
+    return discover().build("task", {"name": "script", "folder": str(folder), "space": _SPACE, **options})
+
+
+def trained(tmp_path, task, x=1.0):
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir(exist_ok=True)
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    context = Context(tmp_path / "cache", tmp_path / "sealed", checkpoint, params={"x": x})
+    task.prepare(context.cache)
+    task.train(context)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("val_bpb:          0.997900", {"val_bpb": 0.9979}),
+        ("loss=1e-3 eval/score=0.5, n=1,000", {"loss": 0.001, "eval/score": 0.5, "n": 1000}),
+        ("a=1,b=2", {"a": 1, "b": 2}),
+        ("peak_vram_mb: 45060.2 MB", {"peak_vram_mb": 45060.2}),
+        ("acc: 40% in=3.5s", {"acc": 40, "in": 3.5}),
+        ("on 2024-01-01 date: 2024-01-01 time: 12:30:01 version=1.2.3", {}),
+        ("model=information note: infinite", {}),
+        ("score=-inf", {"score": -math.inf}),
+    ],
+)
+def test_metrics_are_read_from_lines(line, found):
+    assert metrics_of(line) == found
+
+
+def test_nan_is_kept():
+    assert math.isnan(metrics_of("loss: nan")["loss"])
+
+
+def test_an_autoresearch_folder_runs_as_it_is(tmp_path):
+    folder = script_folders.write(tmp_path / "folder", script_folders.KARPATHY_TRAIN)
+    before = sorted(path.name for path in folder.iterdir())
+    task = make(folder, metric="val_bpb", direction="minimize")
+    context = trained(tmp_path, task)
+    found = task.evaluate(context.checkpoint_dir, "validation", context)
+    assert (found.value, found.self_reported, found.interval) == (pytest.approx(1.7979), True, "none")
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_metric_that_was_not_printed_is_an_error_with_a_suggestion(tmp_path):
+    task = make(script_folders.write(tmp_path / "folder", script_folders.KARPATHY_TRAIN), metric="val_bbp")
+    with pytest.raises(RuntimeError, match=r"task\.metric.*Did you mean val_bpb"):
+        trained(tmp_path, task)
+
+
+def test_a_script_that_fails_says_why(tmp_path):
+    task = make(script_folders.write(tmp_path / "folder", "raise ValueError('no luck')"))
+    with pytest.raises(RuntimeError, match=r"exited with code 1:(.|\n)*no luck"):
+        trained(tmp_path, task)
+
+
+def test_a_train_script_that_changes_prepare_py_has_no_score(tmp_path):
+    task = make(script_folders.write(tmp_path / "folder", "open('prepare.py', 'w')\nprint('score=1')"))
+    with pytest.raises(RuntimeError, match="frozen"):
+        trained(tmp_path, task)
+
+
+def test_training_is_not_given_the_evaluator_or_the_answers(tmp_path):
+    text = "import os\nprint('score=1')\nopen(os.environ['AR_MODEL_DIR'] + '/seen', 'w').write(str(os.listdir()))"
+    folder = script_folders.write(tmp_path / "folder", text, script_folders.EVALUATE)
+    context = trained(tmp_path, make(folder, sealed=["answers.json"]))
+    seen = (context.checkpoint_dir / "seen").read_text()
+    assert "train.py" in seen
+    assert "evaluate.py" not in seen
+    assert "answers.json" not in seen
+
+
+def test_an_edit_does_not_reach_a_running_study(tmp_path, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_OWNER", "study-1")
+    folder = script_folders.write(tmp_path / "folder", "print('score=1')")
+    (tmp_path / "folder" / "note").write_text("before")
+    trained(tmp_path, make(folder))
+    (folder / "train.py").write_text("print('score=2')")
+    context = trained(tmp_path, make(folder))
+    assert make(folder).evaluate(context.checkpoint_dir, "validation", context).value == 1
+    monkeypatch.setenv("OVERNIGHT_OWNER", "study-2")
+    context = trained(tmp_path, make(folder))
+    assert make(folder).evaluate(context.checkpoint_dir, "validation", context).value == 2
+
+
+def test_overrides_reach_the_command_line(tmp_path):
+    text = "import sys\nprint(' '.join(sys.argv[1:]))\nprint('score=1')"
+    folder = script_folders.write(tmp_path / "folder", text)
+    context = trained(tmp_path, make(folder, cli_overrides="hydra", metric="x"), x=2.5)
+    assert make(folder, cli_overrides="hydra", metric="x").evaluate(
+        context.checkpoint_dir, "validation", context
+    ).value == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "setting"),
+    [
+        ({"folder": None}, r"task\.folder"),
+        ({"folder": "/nowhere/at/all"}, r"task\.folder"),
+        ({"train": "other.py"}, r"task\.train"),
+        ({"python": "no-such-python"}, r"task\.python"),
+        ({"sealed": ["none.json"]}, r"task\.sealed"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path, options, setting):
+    folder = script_folders.write(tmp_path / "folder", script_folders.KARPATHY_TRAIN)
+    node = {"name": "script", "folder": str(folder), **options}
+    with pytest.raises(SetupError, match=setting):
+        discover().build("task", node).check()
+
+
+def test_a_study_of_self_reported_scores_claims_nothing_and_opens_no_test(tmp_path):
+    folder = script_folders.write(tmp_path / "folder", script_folders.RL_TRAIN)
+    out = tmp_path / "study"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "core", "task=script", f"task.folder={folder}", "task.metric=eval_score",
+            "+task.space.x={type: float, low: 0.0, high: 4.0, default: 1.0}",
+            "policy=random", "budget.trials=3", f"hydra.run.dir={out}",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, timeout=200,
+        env={**os.environ, "OVERNIGHT_CACHE": str(tmp_path / "cache"), "WANDB_MODE": "offline"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no test split was opened" in done.stdout
+    assert "self-reported" in (out / "report.md").read_text()
+    assert "improves" not in (out / "report.md").read_text()
