@@ -87,7 +87,8 @@ def _cells(evaluation: Evaluation | None, *, ranged: bool) -> list[str]:
     if evaluation is None:
         return ["not opened", "", ""] if ranged else ["", ""]
     middle = [f"{figure(evaluation.low)} to {figure(evaluation.high)}"] if ranged else []
-    return [figure(evaluation.value), *middle, str(evaluation.n)]
+    n = "self-reported" if evaluation.self_reported else str(evaluation.n)
+    return [figure(evaluation.value), *middle, n]
 
 
 def _range(evaluation: Evaluation | None) -> str:

@@ -50,6 +50,8 @@ class Script:
             if not (folder / name).exists():
                 raise SetupError(f"task.sealed: {folder} has no {name}")
         setting, program = ("command", config.command[0]) if config.command else ("python", self._command()[0])
+        if os.sep in program and not Path(program).is_absolute():
+            raise SetupError(f"task.{setting}: give the whole path, e.g. {Path(program).absolute()}")
         if shutil.which(program) is None:
             raise SetupError(f"task.{setting}: {program} is no program that can be run here")
         if not config.space:
@@ -99,7 +101,10 @@ class Script:
             raise RuntimeError("scores are self-reported: there is no test split without an evaluate.py")
         if checkpoint is None:
             with tempfile.TemporaryDirectory(prefix="overnight-script-") as scratch:
-                metrics = self._train(context.cache, self.space.defaults(), 0, Path(scratch), context).metrics
+                run = self._train(context.cache, self.space.defaults(), 0, Path(scratch), context)
+            if run.stopped:
+                raise RuntimeError(f"{self._config.train} was stopped before it had a score (deadline.evaluate_s)")
+            metrics = run.metrics
         elif (checkpoint / REPORTED).exists():
             metrics = json.loads((checkpoint / REPORTED).read_text(encoding="utf-8"))
         else:
@@ -120,7 +125,8 @@ class Script:
             run = run_script(command, copy, env, context.report, context.should_stop, config.stop_grace_s)
             meta = json.loads((home / "meta.json").read_text(encoding="utf-8"))
             if meta["evaluate"] is None:
-                self._metric(run.metrics, config.train)
+                if not run.stopped:  # one that was stopped early may have no score yet
+                    self._metric(run.metrics, config.train)
                 if self._frozen(copy) != meta["hash"]:
                     raise RuntimeError(f"{config.train} changed {config.prepare}, which is frozen: its score is void")
         return run
@@ -177,7 +183,10 @@ class Script:
     def _folder(self) -> Path:
         if self._config.folder is None:
             raise SetupError("task.folder: name the folder with prepare.py, train.py and program.md")
-        return Path(self._config.folder).expanduser().resolve()
+        folder = Path(self._config.folder).expanduser()
+        if not folder.is_absolute():  # a job starts in a folder of its own
+            raise SetupError(f"task.folder: give the whole path, e.g. {folder.resolve()}")
+        return folder.resolve()
 
     def _files(self) -> list[Path]:
         return list(folders.files_of(self._folder(), self._config.exclude))

@@ -4,11 +4,13 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from core import SetupError
+from core import Evaluation, SetupError
+from core.contracts.codec import from_plain, to_plain
 from core.plugins import discover
 from core.testing.contexts import Context
 
@@ -120,6 +122,7 @@ def test_overrides_reach_the_command_line(tmp_path):
     [
         ({"folder": None}, r"task\.folder"),
         ({"folder": "/nowhere/at/all"}, r"task\.folder"),
+        ({"folder": "here"}, r"task\.folder: give the whole path"),
         ({"train": "other.py"}, r"task\.train"),
         ({"python": "no-such-python"}, r"task\.python"),
         ({"sealed": ["none.json"]}, r"task\.sealed"),
@@ -148,3 +151,31 @@ def test_a_study_of_self_reported_scores_claims_nothing_and_opens_no_test(tmp_pa
     assert "no test split was opened" in done.stdout
     assert "self-reported" in (out / "report.md").read_text()
     assert "improves" not in (out / "report.md").read_text()
+
+
+def test_a_script_that_ignores_every_request_is_killed_with_its_children(tmp_path):
+    text = (
+        "import os, signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "open(os.environ['AR_MODEL_DIR'] + '/child', 'w').write(str(child.pid))\n"
+        "print('score=1')\n"
+        "time.sleep(600)\n"
+    )
+    task = make(script_folders.write(tmp_path / "folder", text), stop_grace_s=0.2)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "checkpoint").mkdir()
+    context = Context(tmp_path / "cache", tmp_path / "sealed", tmp_path / "checkpoint", params={"x": 1.0}, stop_after=1)
+    task.prepare(context.cache)
+    task.train(context)
+    child = Path("/proc") / (context.checkpoint_dir / "child").read_text()
+    deadline = time.monotonic() + 5
+    while child.exists() and "Z" not in (child / "stat").read_text().split()[2] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not child.exists() or "Z" in (child / "stat").read_text().split()[2]
+
+
+def test_a_self_reported_score_survives_the_journal_and_is_never_a_shown_gain():
+    found = Evaluation("validation", "score", 1.0, 1, 1.0, 1.0, "none", self_reported=True)
+    assert found.problem() is None
+    assert from_plain(Evaluation, to_plain(found)) == found
