@@ -58,6 +58,7 @@ def comparison_json(studies: Sequence[StudyFacts]) -> list[dict[str, Any]]:
                 "incumbent": facts.study.incumbent,
                 "incumbent_test": _plain(best),
                 "gain": gain,
+                "self_reported": bool(baseline and baseline.evaluation and baseline.evaluation.self_reported),
                 "seconds": facts.study.seconds,
                 "usd": facts.study.usd,
             }

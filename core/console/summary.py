@@ -63,8 +63,8 @@ def print_comparison(studies: Sequence[StudyFacts], console: Console | None = No
             str(facts.study.seed),
             facts.state,
             str(sum(1 for trial in facts.study.trials if trial.number)),
-            Text(_range(baseline.test if baseline else None)),
-            Text(_range(best.test if best else None)),
+            Text(_range(baseline)),
+            Text(_range(best)),
             Text(gain, style=style),
             duration(facts.study.seconds),
         )
@@ -91,10 +91,12 @@ def _cells(evaluation: Evaluation | None, *, ranged: bool) -> list[str]:
     return [figure(evaluation.value), *middle, n]
 
 
-def _range(evaluation: Evaluation | None) -> str:
-    if evaluation is None:
-        return "–"
-    return interval(evaluation)
+def _range(trial: Trial | None) -> str:
+    """The test score; for self-reported scores, which have no test split, the validation score."""
+    found = trial.test if trial else None
+    if trial and found is None and trial.evaluation is not None and trial.evaluation.self_reported:
+        found = trial.evaluation
+    return "–" if found is None else interval(found)
 
 
 def _noticed(facts: StudyFacts) -> str:
