@@ -302,8 +302,7 @@ class Engine:
                 name = self._parts.settings.policy["name"]
                 raise StudyStopped(f"policy {name!r} proposed what is not in the search space: {error}") from error
             number = max(self._fold.records) + 1
-            proposal = replace(proposal, params=params, seed=proposal.seed)
-            self._recorder.record(ev.TrialProposed(number, proposal))
+            self._recorder.record(ev.TrialProposed(number, replace(proposal, params=params)))
 
     def _ledger(self) -> Ledger:
         spent = total(Cost(entry.seconds, entry.usd, entry.gpu_hours) for entry in self._fold.settled)
@@ -331,17 +330,12 @@ class Engine:
             return None
         completed = any(r.trial.status == "completed" for n, r in self._fold.records.items() if n != BASELINE)
         if completed and not self._fold.test_opened:
-            if self._self_reported():
-                text = "no test split was opened: task scores are self-reported; add an evaluate.py to have them sealed"
-                self._recorder.record(ev.Noticed(text))
+            if stages.self_reported(self._fold):
+                self._recorder.record(ev.Noticed(stages.NO_TEST))
                 return self._closing
             self._recorder.record(ev.TestOpened(tuple(sorted({BASELINE, self._fold.incumbent}))))
             return None
         return self._closing
-
-    def _self_reported(self) -> bool:
-        finals = [self._fold.records[number].trial.evaluation for number in {BASELINE, self._fold.incumbent}]
-        return any(evaluation is not None and evaluation.self_reported for evaluation in finals)
 
     def _note_trackers(self) -> None:
         for text in drain(self._notifier.problems):

@@ -91,3 +91,12 @@ def training_seed(study_seed: int, trial: Trial) -> int:
 
 def _verdict(trial: Trial) -> str | None:
     return trial.decision.verdict if trial.decision else None
+
+
+NO_TEST = "no test split was opened: task scores are self-reported; add an evaluate.py to have them sealed"
+
+
+def self_reported(fold: Fold) -> bool:
+    """Whether training computed the scores of the baseline or the incumbent itself."""
+    finals = [fold.records[number].trial.evaluation for number in (BASELINE, fold.incumbent)]
+    return any(evaluation is not None and evaluation.self_reported for evaluation in finals)
