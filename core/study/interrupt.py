@@ -36,6 +36,10 @@ class Interrupt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # After a signal the process is on its way out and still writes its reports: a second signal in
+        # that time must end it with the promised exit code too, so the handler stays.
+        if self._number is not None:
+            return
         for number, previous in self._previous.items():
             signal.signal(number, previous)  # type: ignore[arg-type]
 
