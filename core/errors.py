@@ -23,6 +23,12 @@ class StudyStopped(OvernightError):
     exit_code = 3
 
 
+class Unreachable(OvernightError):
+    """A server cannot be reached or is out of order; the same command may be given again later."""
+
+    exit_code = 3
+
+
 class StudyBusy(OvernightError):
     """Another controller is running this study."""
 
@@ -43,7 +49,8 @@ EXIT_CODES: dict[int, str] = {
     0: "the study finished (or the command did what it was asked)",
     1: "an unexpected error: please report it, the study can be resumed",
     2: "usage: a wrong argument, configuration, plugin or directory; nothing was started",
-    3: "the study stopped but can be resumed (disk full, executor or policy out of order)",
+    3: "the study stopped but can be resumed (disk full, executor or policy out of order); or a server cannot be "
+    "reached, try again",
     4: "another controller is running this study",
     5: "the study finished, but no trial completed",
     130: "interrupted by Ctrl-C (SIGINT); can be resumed",

@@ -7,5 +7,6 @@ COMMANDS: dict[str, str] = {
     "status": "core.commands.status",
     "report": "core.commands.report",
     "compare": "core.commands.compare",
+    "publish": "core.commands.publish",
     "plugins": "core.commands.plugins",
 }

@@ -12,7 +12,16 @@ from core.contracts.proposal import Proposal
 from core.contracts.reward import Reward, WeightedReward
 from core.contracts.space import CategoricalParam, FloatParam, IntParam, Param, Scalar, Space, SpaceConfig
 from core.contracts.study import BudgetView, Study, StudyView
-from core.contracts.task import ChecksItself, EvaluateContext, HasPreflight, Preflight, Task, TrainContext
+from core.contracts.task import (
+    ChecksItself,
+    DescribesModel,
+    EvaluateContext,
+    HasPreflight,
+    ModelFacts,
+    Preflight,
+    Task,
+    TrainContext,
+)
 from core.contracts.tracker import Tracker
 from core.contracts.trial import BASELINE, Trial, TrialStatus
 from core.contracts.verdict import Decision, Verdict
@@ -30,6 +39,7 @@ __all__ = [
     "ContractError",
     "Decision",
     "DecisionRule",
+    "DescribesModel",
     "EvaluateContext",
     "Evaluation",
     "Executor",
@@ -42,6 +52,7 @@ __all__ = [
     "Job",
     "JobState",
     "Manifest",
+    "ModelFacts",
     "NotYet",
     "Objective",
     "Observation",

@@ -138,3 +138,35 @@ class HasPreflight(Protocol):
         """Called once on the training machine after `prepare`, with the default params and the
         configured rewards; it trains nothing and leaves no checkpoint."""
         ...
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a task knows about the models it makes, for the model card.
+
+    base_model: the starting model's hub name (owner/name), a local folder if that is what was
+    given, or None for a model made by the task itself. datasets: hub names of what was trained
+    on. license: the hub's identifier of the license that a published model falls under, None =
+    not known. pipeline_tag: the hub's word for what the model does, e.g. "text-generation".
+    tags: further words to be found under. recipe: settings of training that the search space does
+    not name. notes: sentences that whoever uses the model should read.
+    """
+
+    base_model: str | None = None
+    datasets: tuple[str, ...] = ()
+    license: str | None = None
+    pipeline_tag: str | None = None
+    tags: tuple[str, ...] = ()
+    recipe: dict[str, Scalar] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class DescribesModel(Protocol):
+    """A task that can say what its models are made of."""
+
+    def model_facts(self) -> ModelFacts:
+        """Called in the controller, or later by `report` and `publish`, for the model card. Quick:
+        it imports nothing heavy and asks no server. An exception leaves the facts out of the card,
+        which says so."""
+        ...

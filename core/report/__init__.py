@@ -6,7 +6,8 @@ from core.journal.facts import StudyFacts
 
 
 def write_report(facts: StudyFacts, directory: Path) -> list[Path]:
-    """Write report.html, report.md, progress.png and results.tsv into `directory`, each whole.
+    """Write report.html, report.md, progress.png and results.tsv into `directory`, each whole, and
+    the incumbent's model_card.md once there is one.
 
     Returns the paths. Raises OSError when the directory cannot be written.
     """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from core import EvaluateContext, Evaluation, ItemScore, Objective, SetupError, Space, TrainContext
+from core import EvaluateContext, Evaluation, ItemScore, ModelFacts, Objective, SetupError, Space, TrainContext
 from overnight_task_grpo.arithmetic import data
 from overnight_task_grpo.arithmetic.config import DEFAULTS, ArithmeticConfig
 from overnight_task_grpo.arithmetic.warm_start import base_path, make_base
@@ -35,6 +35,20 @@ class GrpoArithmetic:
     def space(self) -> Space:
         """As configured under `task.space`."""
         return Space(self._config.space)
+
+    def model_facts(self) -> ModelFacts:
+        """For the model card; see core.contracts.DescribesModel."""
+        config = self._config
+        extra = {name: getattr(config, name) for name in ("warmup_steps", "loss_type", "scale_rewards")}
+        return ModelFacts(
+            pipeline_tag="text-generation",
+            tags=("grpo", "trl"),
+            recipe={**DEFAULTS, "max_completion_length": config.max_completion_length, **extra},
+            notes=(
+                "A toy that shows a whole study on any machine: a Llama of about 100,000 parameters that was made here "
+                "and adds numbers of up to three digits; a prompt looks like 27+45.",
+            ),
+        )
 
     def prepare(self, cache: Path) -> None:
         """Make the warm-started model, once per configuration and machine."""

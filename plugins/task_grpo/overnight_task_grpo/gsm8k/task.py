@@ -7,9 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from core import EvaluateContext, Evaluation, ItemScore, Objective, Preflight, SetupError, Space, TrainContext
+from core import (
+    EvaluateContext,
+    Evaluation,
+    ItemScore,
+    ModelFacts,
+    Objective,
+    Preflight,
+    SetupError,
+    Space,
+    TrainContext,
+)
 from overnight_task_grpo.gsm8k import models, prompts
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
+from overnight_task_grpo.gsm8k.describe import model_facts
 from overnight_task_grpo.gsm8k.grading import is_correct
 from overnight_task_grpo.gsm8k.hub import check_on_hub
 from overnight_task_grpo.gsm8k.source import GYM, is_local, local_file
@@ -51,6 +62,10 @@ class GrpoGsm8k:
             local_file(config.data, "test")
         else:
             check_on_hub("dataset", config.data, None, "task.data")
+
+    def model_facts(self) -> ModelFacts:
+        """For the model card; see core.contracts.DescribesModel."""
+        return model_facts(self._config)
 
     def prepare(self, cache: Path) -> None:
         """Convert or download the model and cut the data, once per configuration and machine."""
