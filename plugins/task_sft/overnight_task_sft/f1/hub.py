@@ -1,0 +1,58 @@
+"""Asks the hub, from the controller, whether a model or dataset can be had: before money is spent on jobs."""
+
+from pathlib import Path
+from typing import Literal
+
+from core import SetupError
+
+_TIMEOUT_S = 10.0
+
+
+def check_on_hub(kind: Literal["model", "dataset"], name: str, revision: str | None, setting: str) -> None:
+    """Raises SetupError, naming the setting, when `name` is unknown, gated or cannot be asked for.
+
+    Without network, what this machine's hub cache already holds counts as there.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    api = HfApi()
+    try:
+        info = api.repo_info(name, repo_type=kind, revision=revision, timeout=_TIMEOUT_S)
+        if getattr(info, "gated", False):
+            api.auth_check(name, repo_type=kind)
+    except GatedRepoError:
+        page = f"{api.endpoint}/{'datasets/' if kind == 'dataset' else ''}{name}"
+        raise SetupError(
+            f"{setting}: {name} is gated: accept its terms at {page}, then log in with `hf auth login` "
+            f"(or set HF_TOKEN and let jobs see it: executor.keep_env=[HF_TOKEN])"
+        ) from None
+    except RevisionNotFoundError:
+        raise SetupError(f"{setting}: {name} has no revision {revision!r}; set task.revision=null") from None
+    except RepositoryNotFoundError:
+        raise SetupError(
+            f"{setting}: the hub has no {kind} {name!r} that you may see; check the spelling, give a local folder, "
+            f"or log in with `hf auth login` if it is private"
+        ) from None
+    except HFValidationError:
+        raise SetupError(f"{setting}: {name!r} is neither a folder that exists nor a hub name (owner/name)") from None
+    except Exception as error:  # noqa: BLE001 - no network, in the many ways there are
+        if not _cached(kind, name):
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
+            raise SetupError(
+                f"{setting}: the hub cannot be reached to look for {kind} {name!r} ({why}), and this machine's cache "
+                f"does not hold it; connect, or give a local folder"
+            ) from None
+
+
+def _cached(kind: str, name: str) -> bool:
+
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    return (Path(HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type=kind) / "snapshots").is_dir()
