@@ -144,11 +144,13 @@ class SubprocessExecutor:
 
     def _observe(self, token):
         place = self._place(token)
+        # Looked at first: a process that ends in between has left its exit.json by then.
+        there = (place / "pid").exists() and self._alive(token, int((place / "pid").read_text()))
         if (place / "exit.json").exists():
             ended = json.loads((place / "exit.json").read_text())
             whole = ended["code"] == 0 and (place / "result.json").exists()
             return Observation(token, "succeeded" if whole else "failed", ended["code"], ended["reason"], 1.0)
-        if not (place / "pid").exists() or not self._alive(token, int((place / "pid").read_text())):
+        if not there:
             return Observation(token, "lost", reason="the process is gone")
         return Observation(token, "running", seconds=0.0)
 
