@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_goodtokengoodtoken"
 CUT = 0  # as a status: the connection ends without an answer
+LOST = 1  # as a status: the request is carried out, then the connection ends without an answer
 
 
 @dataclass
@@ -56,7 +57,7 @@ class HubServer:
     lock: Any = field(default_factory=threading.RLock)
 
     def fault(self, where: str, status: int, times: int = 1, **headers: str) -> None:
-        """Answer the next requests whose "METHOD path" holds `where` with this status, or CUT."""
+        """Answer the next requests whose "METHOD path" holds `where` with this status, CUT or LOST."""
         self.faults += [(where, status, {k.replace("_", "-"): v for k, v in headers.items()})] * times
 
     def asked(self, where: str) -> int:
@@ -91,6 +92,7 @@ def hub_server() -> Iterator[HubServer]:
 class _Handler(BaseHTTPRequestHandler):
     hub: HubServer
     protocol_version = "HTTP/1.1"
+    lost = False
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -117,7 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             return
         body = self._body()
-        if fault:
+        if fault and fault[1] == LOST:
+            self.lost = True
+        elif fault:
             self._answer(fault[1], {"error": f"made up {fault[1]}"}, fault[2])
             return
         with self.hub.lock:
@@ -251,6 +255,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
 
     def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        if self.lost:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)

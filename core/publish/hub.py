@@ -91,7 +91,9 @@ def _card_there(api: Any, name: str) -> str:
 def _commit(api: Any, name: str, bundle: Bundle, foreign: list[str]) -> None:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    operations: list[Any] = [CommitOperationDelete(path) for path in foreign]
+    # Asked anew: a commit may have been made though its answer was lost, and what is gone cannot be deleted again.
+    there = {item.rfilename for item in api.model_info(name, timeout=30.0).siblings or []} if foreign else set()
+    operations: list[Any] = [CommitOperationDelete(path) for path in foreign if path in there]
     operations += [CommitOperationAdd(path, str(source)) for path, source in bundle.copied.items()]
     operations += [CommitOperationAdd(path, content) for path, content in bundle.written.items()]
     message = f"Trial {bundle.trial.number} of {bundle.study}"

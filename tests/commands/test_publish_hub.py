@@ -10,7 +10,7 @@ from checkpoints import checkpoint, save_model, study
 from core.errors import Unreachable, UsageError
 from core.publish.bundle import Bundle, gather
 from core.publish.hub import publish_to_hub
-from hub_server import CUT, TOKEN, HubServer, Repo, hub_server
+from hub_server import CUT, LOST, TOKEN, HubServer, Repo, hub_server
 
 pytest.importorskip("huggingface_hub")
 Publish = Callable[..., str]
@@ -167,6 +167,18 @@ def test_a_connection_cut_for_good_is_named_and_may_be_tried_again(publish: Publ
     hub.fault("repos/create", CUT, times=4)
     with pytest.raises(Unreachable, match=r"cannot be reached .*give the same command again"):
         publish()
+
+
+def test_a_commit_whose_answer_is_lost_counts_also_where_it_deleted_files(
+    publish: Publish, hub: HubServer, bundle: Bundle, tmp_path: Path
+) -> None:
+    publish()
+    hub.repos["me/it"].files["pytorch_model.bin"] = b"old"
+    save_model(checkpoint(tmp_path, 2), seed=5)
+    other = gather(study(tmp_path), 2, "me/it")
+    hub.fault("/commit/", LOST)
+    publish(bundle=other)
+    _whole(hub, other)
 
 
 @pytest.mark.parametrize(
