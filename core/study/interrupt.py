@@ -1,5 +1,6 @@
 """Interrupts: the first SIGINT or SIGTERM asks a study to stop in good order, the second ends it at once."""
 
+import atexit
 import os
 import signal
 import sys
@@ -39,6 +40,9 @@ class Interrupt:
         # After a signal the process is on its way out and still writes its reports: a second signal in
         # that time must end it with the promised exit code too, so the handler stays.
         if self._number is not None:
+            # Python's own end gives signals back to the system, which would turn the exit code into -2:
+            # once no thread is waited for any more, there is nothing left to interrupt.
+            atexit.register(_ignore)
             return
         for number, previous in self._previous.items():
             signal.signal(number, previous)  # type: ignore[arg-type]
@@ -60,3 +64,8 @@ class Interrupt:
         self._number, self._at = number, time.monotonic()
         sys.stderr.write(f"\n{signal.Signals(number).name}: stopping trials and recording; once more to stop at once\n")
         sys.stderr.flush()
+
+
+def _ignore() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
