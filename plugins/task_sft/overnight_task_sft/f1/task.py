@@ -89,11 +89,11 @@ class SftF1:
             shares = classifier.probabilities(model, tokenizer, texts, index, length, config.eval_batch_size, context)
             return items, shares
 
-        items, shares = score("validation")
-        labels = [label for _, label in items]
-        threshold = config.threshold or scoring.best_threshold(shares, labels, config.metric)
-        if split != "validation":
-            items, shares = score(split)
+        items, shares = score(split)
+        threshold = config.threshold
+        if threshold is None:
+            known, likely = (items, shares) if split == "validation" else score("validation")
+            threshold = scoring.best_threshold(likely, [label for _, label in known], config.metric)
         ids = [splits.item_id(text) for text, _ in items]
         return scoring.evaluation(split, config.metric, ids, shares, [label for _, label in items], threshold)
 
