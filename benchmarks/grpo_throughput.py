@@ -185,7 +185,7 @@ def _loaded(data: str, length: int) -> tuple[Any, Any, list[dict[str, Any]], Any
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = next((_cache() / "grpo_gsm8k" / "models").glob("SmolLM2*"))
+    folder = next((_cache() / "models").glob("SmolLM2*"))
     rows = json.loads(task._rows_file(_cache()).read_text(encoding="utf-8"))["rows"]
     adapter = LoraConfig(r=RANK, lora_alpha=32.0, target_modules="all-linear", task_type="CAUSAL_LM")
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")

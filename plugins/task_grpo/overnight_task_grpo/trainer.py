@@ -1,13 +1,12 @@
 """One GRPO run with TRL's GRPOTrainer, streamed to a training context."""
 
-import logging
-import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core import SetupError, TrainContext
+from overnight_huggingface.compute import device_settings
+from overnight_huggingface.logs import be_quiet, reporter, run_and_save
 
 # TRL's log keys (TRL docs, "GRPO Trainer: Logged metrics") → the names shown to people.
 _NAMES = {
@@ -79,7 +78,7 @@ def train_grpo(
     """
     if not context.rewards:
         raise SetupError("task.rewards: GRPO needs at least one reward, e.g. task.rewards.exact_match.weight=1")
-    _be_quiet()
+    be_quiet()
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
@@ -106,7 +105,7 @@ def train_grpo(
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        **_device_settings(),
+        **device_settings(),
         **_vllm_settings(settings),
     )
     trainer = GRPOTrainer(
@@ -115,23 +114,10 @@ def train_grpo(
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         reward_funcs=[_named(reward.name, reward.function) for reward in context.rewards],
-        callbacks=[_reporter(context, settings.steps)],
+        callbacks=[reporter(context, settings.steps, _NAMES)],
         peft_config=adapter,
     )
-    from transformers import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    trainer.model.save_pretrained(context.checkpoint_dir)
-    tokenizer.save_pretrained(context.checkpoint_dir)
-
-
-def _device_settings() -> dict[str, Any]:
-    import torch
-
-    if torch.cuda.is_available():
-        return {"bf16": torch.cuda.is_bf16_supported()}
-    return {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
+    run_and_save(trainer, tokenizer, context)
 
 
 def _vllm_settings(settings: GrpoSettings) -> dict[str, Any]:
@@ -150,37 +136,3 @@ def _named(name: str, function: Any) -> Any:
 
     reward.__name__ = name
     return reward
-
-
-def _reporter(context: TrainContext, total: int) -> Any:
-    from transformers import TrainerCallback
-
-    class Reporter(TrainerCallback):
-        """Streams TRL's logs to the context and ends training early when it says so."""
-
-        def on_log(
-            self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
-        ) -> None:
-            values = {_NAMES[key]: float(value) for key, value in (logs or {}).items() if key in _NAMES}
-            values |= {
-                f"reward_{key.split('/')[1]}": float(value)
-                for key, value in (logs or {}).items()
-                if key.startswith("rewards/") and key.endswith("/mean") and not math.isnan(float(value))
-            }
-            if values:
-                context.report(state.global_step, total, **values)
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if context.should_stop():
-                control.should_training_stop = True
-
-    return Reporter()
-
-
-def _be_quiet() -> None:
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    logging.getLogger("trl").setLevel(logging.ERROR)

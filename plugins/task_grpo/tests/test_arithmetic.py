@@ -161,3 +161,10 @@ def test_grpo_more_than_doubles_the_default_starting_model_and_a_bad_learning_ra
     good, ruined = score(learning_rate=1e-4, steps=60), score(learning_rate=1e-2, steps=20)
     assert good > 2 * base
     assert ruined < 0.5 * base
+
+
+def test_the_card_says_that_it_is_a_toy() -> None:
+    found = discover().build("task", {"name": "grpo_arithmetic"}).model_facts()
+    assert found.base_model is None
+    assert found.recipe["max_completion_length"] == 12
+    assert any("toy" in note for note in found.notes)

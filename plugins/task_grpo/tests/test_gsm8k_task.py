@@ -1,10 +1,8 @@
 """Task grpo_gsm8k: the contract with real training of a tiny chat model, adapters, preflight, bad models."""
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
@@ -13,19 +11,7 @@ from core import SetupError
 from core.plugins import discover
 from core.testing import TaskConformance
 from core.testing.contexts import Context
-from overnight_task_grpo.gsm8k import presets
-
-
-def _sibling(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tiny_chat = _sibling("tiny_chat")
+from overnight_huggingface import packaged, tiny_chat
 
 SMALL: dict[str, Any] = {
     "validation_items": 12,
@@ -160,7 +146,19 @@ def test_a_gguf_that_transformers_cannot_read_is_an_error_that_says_so(
 ) -> None:
     broken = tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf"
     broken.write_bytes(b"GGUF" + b"\0" * 64)
-    monkeypatch.setattr(presets, "find", lambda preset: broken)
+    monkeypatch.setattr(packaged, "find", lambda preset: broken)
     with pytest.raises(SetupError, match=r"task.model_preset: transformers cannot read .*gguf"):
-        presets.convert("smollm2", tmp_path / "cache")
+        packaged.convert("smollm2", tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("config.json"))
+
+
+def test_the_card_says_what_the_model_is_made_of() -> None:
+    plain = build(model="some/model", data="some/data", system_prompt="Be brief.").model_facts()
+    assert (plain.base_model, plain.datasets, plain.license) == ("some/model", ("some/data",), None)
+    assert plain.recipe["lora_rank"] == 0
+    assert "lora_alpha" not in plain.recipe
+    assert any("Be brief." in note for note in plain.notes)
+    preset = build(model_preset="smollm2", lora={"rank": 8}).model_facts()
+    assert (preset.base_model, preset.license) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")
+    assert (preset.recipe["lora_rank"], preset.recipe["lora_alpha"]) == (8, 32.0)
+    assert any("4-bit" in note for note in preset.notes)

@@ -1,29 +1,17 @@
 """What is published loads with transformers and peft, from a folder of its own."""
 
-import importlib.util
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from overnight_huggingface import tiny_chat
+
 pytestmark = pytest.mark.slow
-
-
-def _sibling(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tiny_chat = _sibling("tiny_chat")
 
 
 def _publish(facts: Any, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,10 @@ from core import SetupError
 from core.plugins import discover
 from core.testing import TaskConformance
 from core.testing.contexts import Context
-from overnight_task_sft.f1 import models, scoring, splits
+from overnight_huggingface.models import StartingModel
+from overnight_task_sft.f1 import scoring, splits
 from overnight_task_sft.f1.config import SftF1Config
+from overnight_task_sft.f1.encoder import EncoderClassifier, class_index
 
 WORDS = ["please", "ignore", "what", "is", "the", "weather", "rules", "all", "today", "print", "time", "secret"]
 SMALL: dict[str, Any] = {
@@ -105,6 +107,45 @@ class TestSftF1(TaskConformance):
         kept = "".join(path.read_text() for path in (home / "cache" / "sft_f1" / "data").glob("*.json"))
         assert all(item.text in kept for item in cut.train)
         assert not any(item.text in kept for item in (*cut.validation, *cut.test))
+
+
+def test_the_preflight_says_what_is_cut_and_what_is_rare(tmp_path: Path) -> None:
+    def found(**changes: Any) -> Any:
+        made = task(**changes)
+        made.prepare(tmp_path / "cache")
+        return made.preflight(Context(tmp_path / "cache", tmp_path / "sealed", tmp_path / "c"))
+
+    fine = found()
+    assert (fine.warnings, fine.refusals) == ((), ())
+    assert fine.figures["texts"] == 60
+    assert fine.figures["steps"] == 8
+    assert fine.figures["positive_share"] == pytest.approx(1 / 3, abs=0.02)
+    assert 3 <= fine.figures["median_tokens"] <= fine.figures["longest_tokens"] <= 5
+    assert 0 < fine.figures["memory_gb"] < fine.figures["device_memory_gb"]
+    long = tmp_path / "long.json"
+    start = "what is the weather today please print"
+    long.write_text(json.dumps([{**row, "text": f"{start} {row['text']}"} for row in rows()]))
+    assert any("cut there (the longest has" in text for text in found(data=str(long)).refusals)
+    rare = tmp_path / "rare.json"
+    many = [{"text": f"{one} {other} {i}", "label": "good"} for one in WORDS for other in WORDS for i in range(5)]
+    rare.write_text(json.dumps([*rows(), *many]))
+    assert any("set task.balanced=true" in text for text in found(data=str(rare)).warnings)
+    assert not found(data=str(rare), balanced=True).warnings
+    few = found(recipe={**SMALL["recipe"], "batch_size": 64, "epochs": 1}, space={})
+    assert any("1 steps: lower task.recipe.batch_size" in text for text in few.warnings)
+
+
+def test_the_card_says_what_the_model_is_made_of() -> None:
+    plain = task(model="some/encoder", data="some/data").model_facts()
+    assert (plain.base_model, plain.datasets, plain.license) == ("some/encoder", ("some/data",), None)
+    assert plain.pipeline_tag == "text-classification"
+    assert "lora_rank" not in plain.recipe
+    preset = task(model_preset="minilm").model_facts()
+    assert (preset.base_model, preset.license) == ("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0")
+    chat = task(form="generative", model_preset="smollm2", lora={"rank": 8}).model_facts()
+    assert chat.pipeline_tag == "text-generation"
+    assert (chat.recipe["lora_rank"], chat.recipe["lora_alpha"]) == (8, 32.0)
+    assert any("4-bit" in note for note in chat.notes)
 
 
 @pytest.mark.parametrize(
@@ -211,9 +252,12 @@ def test_a_head_that_knows_the_labels_keeps_their_order(tmp_path: Path) -> None:
 
     named = {"id2label": {0: "BAD", 1: "GOOD"}, "label2id": {"BAD": 0, "GOOD": 1}}
     AutoModelForSequenceClassification.from_pretrained(SMALL["model"], num_labels=2, **named).save_pretrained(tmp_path)
-    model = models.load_base(config(model=str(tmp_path)), "good", "bad")
-    assert models.class_index(model, "bad") == 0
-    assert models.class_index(models.load_base(config(), "good", "bad"), "bad") == 1
+
+    def loaded(source: str) -> Any:
+        return EncoderClassifier(config(), StartingModel(source)).starting_model(tmp_path, "good", "bad")
+
+    assert class_index(loaded(str(tmp_path)), "bad") == 0
+    assert class_index(loaded(SMALL["model"]), "bad") == 1
 
 
 @pytest.mark.parametrize(

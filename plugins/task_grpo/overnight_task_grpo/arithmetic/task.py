@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core import EvaluateContext, Evaluation, ItemScore, ModelFacts, Objective, SetupError, Space, TrainContext
+from overnight_huggingface.compute import set_up_cpu
 from overnight_task_grpo.arithmetic import data
 from overnight_task_grpo.arithmetic.config import DEFAULTS, ArithmeticConfig
 from overnight_task_grpo.arithmetic.warm_start import base_path, make_base
-from overnight_task_grpo.threads import use_given_threads
 
 
 class GrpoArithmetic:
@@ -52,14 +52,14 @@ class GrpoArithmetic:
 
     def prepare(self, cache: Path) -> None:
         """Make the warm-started model, once per configuration and machine."""
-        use_given_threads()
+        set_up_cpu()
         make_base(self._config.base, cache)
 
     def train(self, context: TrainContext) -> None:
         """GRPO from the warm-started model; see core.contracts.Task."""
         from overnight_task_grpo.trainer import GrpoSettings, train_grpo
 
-        use_given_threads()
+        set_up_cpu()
         params: Mapping[str, Any] = DEFAULTS | dict(context.params)
         settings = GrpoSettings(
             learning_rate=params["learning_rate"],
@@ -83,7 +83,7 @@ class GrpoArithmetic:
         """Greedy completions of the held-out sums, each right or wrong as a whole."""
         from overnight_task_grpo.generation import complete
 
-        use_given_threads()
+        set_up_cpu()
         items = self._sealed_items(split, context.sealed)
         model, tokenizer = _load(checkpoint or base_path(self._config.base, context.cache))
         completions = complete(

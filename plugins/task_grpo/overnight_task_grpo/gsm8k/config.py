@@ -5,16 +5,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from core import PluginConfig, SpaceConfig
-
-
-class LoraConfig(PluginConfig):
-    """Low-rank adapters (Hu et al. 2021) instead of training all weights. rank: 0 = all weights.
-    alpha, dropout: as in peft's LoraConfig. target_modules: peft's, "all-linear" = every linear layer."""
-
-    rank: int = Field(default=0, ge=0)
-    alpha: float = Field(default=32.0, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: str | tuple[str, ...] = "all-linear"
+from overnight_huggingface.adapters import LoraConfig
+from overnight_huggingface.compute import Dtype
 
 
 class RecipeConfig(PluginConfig):
@@ -82,7 +74,7 @@ class Gsm8kConfig(PluginConfig):
     recipe: RecipeConfig = Field(default_factory=RecipeConfig)
     micro_batch: int | None = Field(default=None, ge=1)
     eval_batch_size: int = Field(default=64, ge=1)
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Dtype = "auto"
     gradient_checkpointing: bool = False
     vllm: Literal["auto", "off"] = "auto"
     vllm_memory_share: float = Field(default=0.3, gt=0, lt=1)

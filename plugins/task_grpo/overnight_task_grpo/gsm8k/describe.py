@@ -1,8 +1,8 @@
 """What the model card of a `grpo_gsm8k` study says of base model, data and recipe."""
 
 from core import ModelFacts
+from overnight_huggingface.packaged import PACKAGED
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
-from overnight_task_grpo.gsm8k.presets import PRESETS
 
 
 def model_facts(config: Gsm8kConfig) -> ModelFacts:
@@ -14,23 +14,16 @@ def model_facts(config: Gsm8kConfig) -> ModelFacts:
         notes.append(f"Trained and scored with the system prompt: {config.system_prompt}")
     base, license_ = config.model, None
     if config.model_preset is not None:
-        package, file, base = PRESETS[config.model_preset]
-        license_ = "apache-2.0"  # huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct
-        notes.append(
-            f"The starting weights were those of {file} in the package {package}, a 4-bit version of {base}: "
-            f"an adapter put on the full-precision weights can score otherwise."
-        )
+        known = PACKAGED[config.model_preset]
+        base, license_ = known.hub_name, known.license
+        notes.append(known.note)
+    adapted = config.lora.rank or "lora_rank" in config.space
     return ModelFacts(
         base_model=base,
         datasets=(config.data,),
         license=license_,
         pipeline_tag="text-generation",
         tags=("grpo", "trl"),
-        recipe={**config.defaults(), **_adapter(config)},
+        recipe={**config.defaults(), **(config.lora.facts() if adapted else {})},
         notes=tuple(notes),
     )
-
-
-def _adapter(config: Gsm8kConfig) -> dict[str, float]:
-    lora = config.lora
-    return {"lora_alpha": lora.alpha, "lora_dropout": lora.dropout} if lora.rank or "lora_rank" in config.space else {}

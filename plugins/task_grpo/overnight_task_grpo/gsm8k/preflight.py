@@ -1,13 +1,12 @@
 """Preflight of a GRPO run: what silently ruins it, measured on a few groups before money is spent."""
 
 import math
-import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from core import Preflight, SetupError, TrainContext
+from overnight_huggingface.compute import device_memory_gb
 from overnight_task_grpo.generation import Completion, complete
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
 from overnight_task_grpo.gsm8k.prompts import rendered
@@ -113,18 +112,6 @@ def memory_gb(config: Gsm8kConfig, settings: GrpoSettings, lora_rank: int, model
         activations = activations / layers + 2 * length * passed * hidden * layers
     logits = 2 * 4 * passed * settings.max_completion_length * vocabulary
     return float(count * size + 12 * trained + reference + activations + logits) / 2**30
-
-
-def device_memory_gb() -> float:
-    """GiB of the GPU, or of the machine as far as its control group allows."""
-    import torch
-
-    if torch.cuda.is_available():
-        return float(torch.cuda.mem_get_info()[1]) / 2**30
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
-    return min(physical, int(text) if text.isdigit() else physical) / 2**30
 
 
 def _scores(rows: list[dict[str, Any]], found: list[Completion], context: TrainContext) -> list[float]:

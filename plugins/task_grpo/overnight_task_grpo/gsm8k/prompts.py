@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core import SetupError
+from overnight_huggingface.models import rendered as chats_as_text
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
 from overnight_task_grpo.gsm8k.source import GYM, Problem, is_local, local_file
 from overnight_task_grpo.gsm8k.splits import split
@@ -26,13 +27,7 @@ def messages(config: Gsm8kConfig, question: str) -> list[dict[str, str]]:
 
 def rendered(tokenizer: Any, chats: Sequence[list[dict[str, str]]]) -> list[str]:
     """Chats as the text that the model continues. Raises SetupError if the template refuses them."""
-    try:
-        return [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
-    except Exception as error:
-        raise SetupError(
-            f"task.chat_template: the model's chat template refuses the prompt ({error}); some take no system message: "
-            f"set task.system_prompt='' and ask in task.prompt_template"
-        ) from error
+    return chats_as_text(tokenizer, chats, "set task.system_prompt='' and ask in task.prompt_template")
 
 
 def data_key(config: Gsm8kConfig) -> str:

@@ -1,24 +1,36 @@
 """Task `sft_f1`: supervised fine-tuning of a text classifier of two classes, scored by F1."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core import EvaluateContext, Evaluation, Objective, SetupError, Space, Split, TrainContext
-from overnight_task_sft.f1 import models, splits
+from core import EvaluateContext, Evaluation, ModelFacts, Objective, Preflight, SetupError, Space, Split, TrainContext
+from overnight_huggingface.compute import set_up_cpu
+from overnight_huggingface.hub import check_on_hub
+from overnight_huggingface.models import StartingModel
+from overnight_task_sft.f1 import scoring, splits
 from overnight_task_sft.f1.config import SftF1Config
-from overnight_task_sft.f1.hub import check_on_hub
+from overnight_task_sft.f1.describe import model_facts
+from overnight_task_sft.f1.encoder import EncoderClassifier
+from overnight_task_sft.f1.generative import GenerativeClassifier, words
+from overnight_task_sft.f1.labelled import TextClassifier, TrainingData
+from overnight_task_sft.f1.preflight import measure
 from overnight_task_sft.f1.source import is_local
-from overnight_task_sft.threads import use_given_threads
+
+_EXAMPLES = {"encoder": "protectai/deberta-v3-base-prompt-injection-v2", "generative": "Qwen/Qwen2.5-0.5B-Instruct"}
 
 
 class SftF1:
-    """Fine-tunes an encoder to tell two kinds of text apart; F1 with an interval, threshold from validation."""
+    """Fine-tunes an encoder or a chat model to tell two kinds of text apart; F1 with an interval."""
 
     Config = SftF1Config
 
     def __init__(self, config: SftF1Config) -> None:
         self._config = config
+        self._start = StartingModel(config.model, config.model_preset, config.revision, config.chat_template)
+        form = EncoderClassifier if config.form == "encoder" else GenerativeClassifier
+        self._form: TextClassifier = form(config, self._start)
         unknown = sorted(set(config.space) - set(config.defaults()))
         if unknown:
             known = ", ".join(config.defaults())
@@ -36,67 +48,63 @@ class SftF1:
 
     def check(self) -> None:
         """Are model and data there, and is the data about two classes? See core.contracts.ChecksItself."""
-        models.check_model(self._config)
+        self._start.check(_EXAMPLES[self._config.form])
         if is_local(self._config.data):
-            splits.split(self._config)
+            cut = splits.split(self._config)
+            self._check_words(cut.negative, cut.positive)
         else:
             check_on_hub("dataset", self._config.data, None, "task.data")
 
+    def model_facts(self) -> ModelFacts:
+        """For the model card; see core.contracts.DescribesModel."""
+        return model_facts(self._config)
+
     def prepare(self, cache: Path) -> None:
-        """Download the model and cut the data, once per configuration and machine."""
-        use_given_threads()
+        """Convert or download the model and cut the data, once per configuration and machine."""
+        set_up_cpu()
+        self._start.prepare(cache)
         path = splits.rows_file(self._config, cache)
         if not path.exists():
-            models.load_tokenizer(self._config)
             splits.make_rows(self._config, path)
+        data = self._data(cache)
+        self._check_words(data.negative, data.positive)
+
+    def preflight(self, context: TrainContext) -> Preflight:
+        """Counts what would be cut, and estimates the memory; see core.contracts.HasPreflight."""
+        set_up_cpu()
+        return measure(self._config, self._form, self._data(context.cache), self._params(context), context.cache)
 
     def train(self, context: TrainContext) -> None:
         """Cross-entropy on the training texts; see core.contracts.Task."""
-        from overnight_task_sft.f1 import classifier
-
-        use_given_threads()
-        config, params = self._config, self._config.defaults() | dict(context.params)
-        data = self._train_data(context.cache)
-        classifier.be_quiet()
-        model = models.load_base(config, data["negative"], data["positive"])
-        positive = models.class_index(model, data["positive"])
-        rows = [(text, positive if label else 1 - positive) for text, label in data["rows"]]
-        weight = params["positive_weight"]
-        if config.balanced:
-            weight *= sum(1 - label for _, label in data["rows"]) / sum(label for _, label in data["rows"])
-        weights = (weight, 1.0) if positive == 0 else (1.0, weight)
-        tokenizer = models.load_tokenizer(config)
-        classifier.train(model, tokenizer, rows, weights, params, config.dtype, context)
+        set_up_cpu()
+        self._form.train(self._data(context.cache), self._params(context), context)
 
     def evaluate(self, checkpoint: Path | None, split: Split, context: EvaluateContext) -> Evaluation:
         """F1 on the held-out texts, at the threshold that is best on the validation texts (for both splits)."""
-        from overnight_task_sft.f1 import classifier, scoring
+        set_up_cpu()
+        config = self._config
+        score = self._form.scorer(self._data(context.cache), checkpoint, context.cache)
 
-        use_given_threads()
-        classifier.be_quiet()
-        config, data = self._config, self._train_data(context.cache)
-        if checkpoint is None:
-            model = models.load_base(config, data["negative"], data["positive"])
-            length = config.recipe.max_length
-        else:
-            model, length = models.load_checkpoint(checkpoint)
-        tokenizer = models.load_tokenizer(config)
-        index = models.class_index(model, data["positive"])
-
-        def score(part: str) -> tuple[list[tuple[str, int]], list[float]]:
+        def scored(part: str) -> tuple[list[tuple[str, int]], list[float]]:
             items = splits.held_out(config, part, context.sealed)
-            texts = [text for text, _ in items]
-            shares = classifier.probabilities(model, tokenizer, texts, index, length, config.eval_batch_size, context)
-            return items, shares
+            return items, score([text for text, _ in items], context)
 
-        items, shares = score(split)
+        items, shares = scored(split)
         threshold = config.threshold
         if threshold is None:
-            known, likely = (items, shares) if split == "validation" else score("validation")
+            known, likely = (items, shares) if split == "validation" else scored("validation")
             threshold = scoring.best_threshold(likely, [label for _, label in known], config.metric)
         ids = [splits.item_id(text) for text, _ in items]
         return scoring.evaluation(split, config.metric, ids, shares, [label for _, label in items], threshold)
 
-    def _train_data(self, cache: Path) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(splits.rows_file(self._config, cache).read_text(encoding="utf-8"))
-        return found
+    def _check_words(self, negative: str, positive: str) -> None:
+        if self._config.form == "generative":
+            words(self._config, negative, positive)
+
+    def _params(self, context: TrainContext) -> Mapping[str, Any]:
+        return self._config.defaults() | dict(context.params)
+
+    def _data(self, cache: Path) -> TrainingData:
+        found = json.loads(splits.rows_file(self._config, cache).read_text(encoding="utf-8"))
+        rows = tuple((text, label) for text, label in found["rows"])
+        return TrainingData(rows, found["positive"], found["negative"])

@@ -1,4 +1,4 @@
-"""A chat model of a few thousand weights, made on the spot: characters in, characters out."""
+"""A chat model of a few thousand weights, made on the spot, for tests of tasks: characters in, characters out."""
 
 import string
 from pathlib import Path

@@ -51,7 +51,6 @@ def check_on_hub(kind: Literal["model", "dataset"], name: str, revision: str | N
 
 
 def _cached(kind: str, name: str) -> bool:
-
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.file_download import repo_folder_name
 

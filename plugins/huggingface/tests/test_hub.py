@@ -61,7 +61,7 @@ def ask(name: str, endpoint: str, home: Path, revision: str | None = None) -> st
     """What check_on_hub says, in a process of its own: the hub's client reads its address when imported."""
     script = (
         "from core import SetupError\n"
-        "from overnight_task_grpo.gsm8k.hub import check_on_hub\n"
+        "from overnight_huggingface.hub import check_on_hub\n"
         "try:\n"
         f"    check_on_hub('model', {name!r}, {revision!r}, 'task.model')\n"
         "    print('fine')\n"

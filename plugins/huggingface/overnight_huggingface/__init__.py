@@ -1,0 +1,1 @@
+"""A library for tasks that train Hugging Face models; registers no plugin."""
