@@ -39,6 +39,8 @@ def report_markdown(facts: StudyFacts) -> str:
         parts += ["## Failures", _table(("kind", "count", "which"), story.failures)]
     if story.preflight:
         parts += ["## Preflight", _table(("measured with the starting model", ""), story.preflight)]
+    if story.startup:
+        parts += ["## Start-up of a trial", _table(("part", "median over trials"), story.startup)]
     parts.append("## Notices")
     parts.append(
         _table(("at", "what"), story.notices) if story.notices else "None: nothing was skipped or fallen back on."

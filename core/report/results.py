@@ -1,22 +1,39 @@
-"""results.tsv: one line a trial, in the columns of autoresearch."""
+"""results.tsv: one line a trial, in the columns of autoresearch, then our own."""
+
+import hashlib
+import json
 
 from core.contracts import BASELINE, Trial
 from core.journal.facts import StudyFacts
 from core.report.wording import params
+from core.worker.timing import GPU_MEMORY, MEMORY
 
 # autoresearch's words for the same three outcomes.
 _STATUS = {"keep": "keep", "discard": "discard", "retest": "discard"}
 
 
 def results_tsv(facts: StudyFacts) -> str:
-    """trial, <metric>, seconds, status (keep, discard, crash), description."""
-    rows = [["trial", facts.study.objective.metric, "seconds", "status", "description"]]
+    """commit, <metric>, memory_gb, status (keep, discard, crash), description; then trial, seconds.
+
+    commit: a fingerprint of the trial's parameters and seed, since nothing is committed to git.
+    memory_gb: the most that training held on the GPU, or in all where there is none; the score and
+    it are empty where there is none.
+    """
+    rows = [["commit", facts.study.objective.metric, "memory_gb", "status", "description", "trial", "seconds"]]
     for trial in facts.study.trials:
         if trial.status == "running":
             continue
         score = "" if trial.score is None else f"{trial.score:.6f}"
-        rows.append([str(trial.number), score, f"{trial.seconds:.1f}", _status(trial), _describe(trial)])
+        memory = trial.metrics.get(GPU_MEMORY, trial.metrics.get(MEMORY))
+        held = "" if memory is None else f"{memory:.1f}"
+        ours = [str(trial.number), f"{trial.seconds:.1f}"]
+        rows.append([_fingerprint(trial), score, held, _status(trial), _describe(trial), *ours])
     return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
+
+
+def _fingerprint(trial: Trial) -> str:
+    tried = json.dumps([dict(trial.proposal.params), trial.proposal.seed, trial.number == BASELINE], sort_keys=True)
+    return hashlib.sha256(tried.encode()).hexdigest()[:7]
 
 
 def _status(trial: Trial) -> str:

@@ -1,6 +1,7 @@
 """The story of a study: what was kept and why, what failed, what was spent; for both report formats."""
 
 import json
+import statistics
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from core.contracts import Trial
 from core.journal.facts import StudyFacts
 from core.report.verdict import Verdict, baseline_of, difference, incumbent_of, judge
 from core.report.wording import changed, duration, figure, interval, outcome, outcomes, param, params
+from core.worker.timing import STARTUP
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Story:
     failures: list[tuple[str, int, str]]
     notices: list[tuple[str, str]]
     preflight: list[tuple[str, str]]
+    startup: list[tuple[str, str]]
     budget: list[tuple[str, str, str]]
     facts: list[tuple[str, str]]
     commands: list[str]
@@ -71,6 +74,7 @@ def tell(facts: StudyFacts) -> Story:
         failures=_failures(facts),
         notices=[(duration(notice.elapsed_s), notice.text) for notice in facts.notices],
         preflight=[(name, param(value)) for name, value in facts.preflight.figures.items()] if facts.preflight else [],
+        startup=_startup(facts),
         budget=_budget(facts),
         facts=_about(facts),
         commands=[
@@ -157,6 +161,24 @@ def _failures(facts: StudyFacts) -> list[tuple[str, int, str]]:
         (kind, len(trials), f"trials {', '.join(str(t.number) for t in trials)}; the last: {trials[-1].error}")
         for kind, trials in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
+
+
+_PARTS = {
+    "startup/process_s": "start of the process",
+    "startup/prepare_s": "plugins, the task, what is cached",
+    "startup/setup_s": "libraries, model, trainer",
+    "startup/first_step_s": "first step",
+}
+
+
+def _startup(facts: StudyFacts) -> list[tuple[str, str]]:
+    """The median over trials of each part of a training job's start, as core.worker.timing took it."""
+    rows = []
+    for name in STARTUP:
+        seen = [trial.metrics[name] for trial in facts.study.trials if name in trial.metrics]
+        if seen:
+            rows.append((_PARTS[name], f"{statistics.median(seen):.1f} s"))
+    return rows
 
 
 def _budget(facts: StudyFacts) -> list[tuple[str, str, str]]:

@@ -76,6 +76,8 @@ def collect(executor: Executor, handle: Handle, layout: Layout, trial: int, phas
                 evaluation, problem = _evaluation(result.evaluation, incoming / EVALUATION)
                 _move(incoming / EVALUATION, layout.items(trial, phase))
         metrics = last_metrics(layout.metrics(trial, phase)) if phase == "train" else {}
+        if phase == "train" and result is not None:
+            metrics |= {name: value for name, value in result.details.items() if math.isfinite(value)}
         shutil.rmtree(incoming, ignore_errors=True)
     except OSError as error:
         raise StudyStopped(f"could not store the outputs of {handle.token}: {error}") from error

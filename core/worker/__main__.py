@@ -17,15 +17,16 @@ from core.plugins import Registry, discover
 from core.worker.contexts import EvaluationContext, TrainingContext, cache_dir
 from core.worker.result import JobResult, write_items, write_result
 from core.worker.spec import CHECKPOINT, FILENAME, WorkerSpec
+from core.worker.timing import Startup, peak_memory
 
 
 def main() -> int:
     """Run the job in the current folder; exit code 0 if it succeeded, 1 failed, 2 set up wrongly."""
     folder = Path.cwd()
-    started = time.monotonic()
+    started, startup = time.monotonic(), Startup()
     try:
         spec = WorkerSpec.model_validate(json.loads((folder / FILENAME).read_text(encoding="utf-8")))
-        result = _run(spec, folder)
+        result = _run(spec, folder, startup)
     except (SetupError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
         result = JobResult("failed", str(error), "setup")
@@ -37,14 +38,15 @@ def main() -> int:
     return {None: 0, "setup": 2, "preflight": 2}.get(result.error_kind, 1)
 
 
-def _run(spec: WorkerSpec, folder: Path) -> JobResult:
+def _run(spec: WorkerSpec, folder: Path, startup: Startup) -> JobResult:
     registry = discover()
     task: Task = registry.build("task", spec.task)
     _prepare(task)
+    startup.prepared()
     if spec.phase == "prepare":
         return _preflight(task, spec, registry, folder)
     if spec.phase == "train":
-        return _train(task, spec, registry, folder)
+        return _train(task, spec, registry, folder, startup)
     return _evaluate(task, spec, folder)
 
 
@@ -59,7 +61,7 @@ def _preflight(task: Task, spec: WorkerSpec, registry: Registry, folder: Path) -
     return JobResult("succeeded", preflight=found)
 
 
-def _train(task: Task, spec: WorkerSpec, registry: Registry, folder: Path) -> JobResult:
+def _train(task: Task, spec: WorkerSpec, registry: Registry, folder: Path, startup: Startup) -> JobResult:
     checkpoint = folder / CHECKPOINT
     checkpoint.mkdir(exist_ok=True)
     params = task.space.check(spec.params)
@@ -68,7 +70,8 @@ def _train(task: Task, spec: WorkerSpec, registry: Registry, folder: Path) -> Jo
     task.train(context)
     if not any(checkpoint.iterdir()):
         return JobResult("failed", "training ended without leaving a checkpoint", "exception")
-    return JobResult("succeeded", stopped_early=context.should_stop())
+    details = startup.figures(context.first_report, context.first_step) | peak_memory()
+    return JobResult("succeeded", stopped_early=context.should_stop(), details=details)
 
 
 def _evaluate(task: Task, spec: WorkerSpec, folder: Path) -> JobResult:

@@ -31,6 +31,8 @@ class JobContext:
         self._started = time.monotonic()
         self._margin_s = min(stop_margin_s, deadline_s / 10)
         self._terminated = False
+        self.first_report: float | None = None  # points of time.monotonic(), for core.worker.timing
+        self.first_step: float | None = None
         self._metrics = Path(METRICS).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open for the job's life
         signal.signal(signal.SIGTERM, self._on_term)
 
@@ -39,7 +41,11 @@ class JobContext:
 
     def report(self, step: int, total: int | None = None, **metrics: float) -> None:
         """Append one line to metrics.jsonl: step, total, seconds since the start, the metrics."""
-        line = {"step": int(step), "total": total, "seconds": round(time.monotonic() - self._started, 3)}
+        now = time.monotonic()
+        self.first_report = now if self.first_report is None else self.first_report
+        if step > 0 and self.first_step is None:
+            self.first_step = now
+        line = {"step": int(step), "total": total, "seconds": round(now - self._started, 3)}
         values = {name: _number(value) for name, value in metrics.items()}
         self._metrics.write(json.dumps({**line, "metrics": values}) + "\n")
 

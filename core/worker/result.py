@@ -19,7 +19,8 @@ class JobResult:
     error_kind: "exception" (the task raised), "setup" (it cannot work with this configuration),
     "preflight" (it refuses to train) or "not-finite" (the evaluation cannot count).
     evaluation: without items; those stand in evaluation.jsonl beside it. stopped_early: training
-    honoured a stop or the deadline.
+    honoured a stop or the deadline. details: of training, where the time before its first step
+    went and the most memory it held; see core.worker.timing.
     """
 
     status: Literal["succeeded", "failed"]

@@ -1,6 +1,7 @@
 """The report's files: whole, self-contained, and safe against what trials say."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,33 @@ def test_studies_of_any_size_have_a_report(tmp_path: Path, count: int) -> None:
 
 def test_results_are_autoresearchs_columns_one_line_a_trial(tmp_path: Path) -> None:
     lines = [line.split("\t") for line in results_tsv(finished(tmp_path)).splitlines()]
-    assert lines[0] == ["trial", "accuracy", "seconds", "status", "description"]
+    assert lines[0] == ["commit", "accuracy", "memory_gb", "status", "description", "trial", "seconds"]
     assert len(lines) == 14
-    assert {len(line) for line in lines} == {5}
+    assert {len(line) for line in lines} == {7}
     assert lines[1][3] == "keep"
-    assert [line[3] for line in lines if line[0] in ("3", "11", "12")] == ["discard", "keep", "crash"]
+    assert [line[3] for line in lines if line[5] in ("3", "11", "12")] == ["discard", "keep", "crash"]
+    assert len({line[0] for line in lines[1:]}) > 1
+    assert all(len(line[0]) == 7 for line in lines[1:])
+
+
+def test_the_report_shows_where_the_start_of_a_trial_went(tmp_path: Path) -> None:
+    trials = [
+        replace(
+            trial(n, 80 + n), metrics={"startup/process_s": 0.5, "startup/setup_s": 7.0 + n, "peak_memory_gb": 1.26}
+        )
+        for n in (1, 2, 3)
+    ]
+    study = facts(tmp_path, trial(0, 80), *trials)
+    write_report(study, tmp_path)
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "Start-up of a trial" in text
+        assert "libraries, model, trainer" in text
+        assert "9.0 s" in text
+        assert "first step</td>" not in text
+    assert [line.split("\t")[2] for line in results_tsv(study).splitlines()] == ["memory_gb", "", "1.3", "1.3", "1.3"]
+    write_report(facts(tmp_path, trial(0, 80)), tmp_path)
+    assert "Start-up of a trial" not in (tmp_path / "report.md").read_text()
 
 
 def test_importance_is_left_out_with_a_reason_when_there_is_too_little(tmp_path: Path) -> None:

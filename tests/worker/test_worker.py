@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from core.worker.contexts import EvaluationContext
 from core.worker.result import JobResult, read_items, read_result
 from core.worker.spec import FILENAME
+from core.worker.timing import GPU_MEMORY, MEMORY, STARTUP, Startup
 
 
 def order(folder: Path, **changes: Any) -> Path:
@@ -39,6 +41,37 @@ def test_training_leaves_a_checkpoint_metrics_and_a_result(tmp_path: Path) -> No
     assert [line["step"] for line in lines] == sorted(line["step"] for line in lines)
     assert all(set(line) == {"step", "total", "seconds", "metrics"} for line in lines)
     assert not list((tmp_path / "job").glob("*.partial"))
+
+
+def test_training_says_where_its_start_went_and_what_memory_it_held(tmp_path: Path) -> None:
+    began = time.monotonic()
+    _, result = work(order(tmp_path / "job"))
+    whole = time.monotonic() - began
+    parts = [result.details[name] for name in STARTUP[:3]]
+    assert all(part >= 0 for part in parts)
+    assert parts[0] > 0.02, "an interpreter does not start in no time"
+    assert sum(parts) <= whole + 0.1
+    assert 0.01 < result.details[MEMORY] < 100
+    assert GPU_MEMORY not in result.details
+
+
+def test_the_first_report_and_the_first_step_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        context = EvaluationContext(60.0, 1.0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    startup = Startup()
+    startup.prepared()
+    context.report(0, 5)
+    time.sleep(0.05)
+    context.report(1, 5, loss=1.0)
+    context.report(2, 5, loss=1.0)
+    found = startup.figures(context.first_report, context.first_step)
+    assert tuple(found) == STARTUP
+    assert 0.05 <= found["startup/first_step_s"] < 1
+    assert startup.figures(None, None).keys() == set(STARTUP[:2])
 
 
 def test_an_evaluation_has_its_items_beside_it_and_not_in_it(tmp_path: Path) -> None:

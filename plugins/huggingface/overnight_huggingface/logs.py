@@ -30,6 +30,9 @@ def reporter(context: TrainContext, total: int, names: Mapping[str, str]) -> Any
     from transformers import TrainerCallback
 
     class Reporter(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            context.report(0, total)  # everything is loaded: what follows is the first step
+
         def on_log(
             self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
         ) -> None:
