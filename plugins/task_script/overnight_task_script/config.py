@@ -11,8 +11,10 @@ _EXCLUDE = (".git", ".venv", "__pycache__", "*.pyc", "wandb", "results.tsv", "ru
 
 class ScriptConfig(PluginConfig):
     """folder: with the scripts. metric, direction: of the figure they print. prepare, train,
-    evaluate, program: file names; evaluate "auto" is evaluate.py if there is one, null the score
-    that train prints. python or command: what runs a script. time_budget_s: told to train.
+    evaluate, program: file names, null = there is none; evaluate "auto" is evaluate.py if there is
+    one, null the score that train prints. train_args: added to train's command line. constants:
+    write a trial's parameters over train's top-level constants of their names in capitals, in the
+    run's copy. python or command: what runs a script. time_budget_s: told to train.
     exclude: patterns of what is not copied. sealed: what only evaluate is given.
     stop_grace_s: seconds from a stop request to SIGTERM, and from there to SIGKILL."""
 
@@ -23,7 +25,9 @@ class ScriptConfig(PluginConfig):
     prepare: str | None = "prepare.py"
     train: str = "train.py"
     evaluate: str | None = "auto"
-    program: str = "program.md"
+    program: str | None = "program.md"
+    train_args: tuple[str, ...] = ()
+    constants: bool = False
     python: str | None = None
     command: tuple[str, ...] | None = None
     cli_overrides: Literal["none", "flags", "hydra"] = "none"

@@ -112,6 +112,8 @@ class _Progress:
         step = metrics.get("step", self._step + 1)
         self._step = max(self._step, int(step)) if abs(step) < 1e15 else self._step + 1
         values = {name: value for name, value in metrics.items() if name != "step"}
+        if "peak_vram_mb" in values:  # autoresearch's word; results.tsv has it as memory_gb, as autoresearch's own has
+            values["peak_gpu_memory_gb"] = values["peak_vram_mb"] / 1024
         if values:
             self._report(self._step, total, **values)
 

@@ -4,8 +4,10 @@ import difflib
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from typing import Any, Literal
 from core import EvaluateContext, Evaluation, ItemScore, Objective, SetupError, Space, TrainContext
 from overnight_task_script import folder as folders
 from overnight_task_script.config import ScriptConfig
+from overnight_task_script.constants import names, with_params
 from overnight_task_script.process import Run, run_script
 
 REPORTED = "overnight_metrics.json"
@@ -42,10 +45,11 @@ class Script:
         config, folder = self._config, self._folder()
         if not folder.is_dir():
             raise SetupError(f"task.folder: there is no folder {folder}")
-        named = {"train": config.train, "evaluate": self._evaluator(folder)}
+        named = {"train": config.train, "evaluate": self._evaluator(folder), "program": config.program}
         for setting, name in named.items():
             if name is not None and not (folder / name).is_file():
-                raise SetupError(f"task.{setting}: {folder} has no file {name}")
+                none = "; set task.program=null if it has none" if setting == "program" else ""
+                raise SetupError(f"task.{setting}: {folder} has no file {name}{none}")
         for name in config.sealed:
             if not (folder / name).exists():
                 raise SetupError(f"task.sealed: {folder} has no {name}")
@@ -56,6 +60,8 @@ class Script:
             raise SetupError(f"task.{setting}: {program} is no program that can be run here")
         if not config.space:
             raise SetupError(f"task.space: is empty; name the parameters that {config.train} reads")
+        if config.constants:
+            self._check_constants((folder / config.train).read_text(encoding="utf-8"))
 
     def prepare(self, cache: Path) -> None:
         """Snapshot the folder and run prepare.py in it, once per content."""
@@ -74,14 +80,11 @@ class Script:
         open_files = [f for f in self._files() if not self._is_hidden(f, folder)]
         folders.copy_files(folder, open_files, home / "files")
         if self._config.prepare and (home / "files" / self._config.prepare).exists():
-            with tempfile.TemporaryDirectory(prefix="overnight-script-") as scratch:
-                env = self._env(Path(scratch), {}, 0, None)
-                run_script(
-                    [*self._command(), self._config.prepare], home / "files", env, _silent, lambda: False,
-                    self._config.stop_grace_s,
-                )  # fmt: skip
-        meta = json.dumps({"evaluate": self._evaluator(folder), "hash": self._frozen(home / "files")})
-        (home / "meta.json").write_text(meta, encoding="utf-8")
+            self._run_prepare(home / "files")
+        meta = {"evaluate": self._evaluator(folder), "hash": self._frozen(home / "files")}
+        meta["files"] = [file.as_posix() for file in open_files]
+        meta["content"] = folders.digest(home / "files", open_files, "")
+        (home / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
     def train(self, context: TrainContext) -> None:
         """Run train.py; what it leaves in AR_MODEL_DIR is the checkpoint."""
@@ -93,8 +96,8 @@ class Script:
         self, checkpoint: Path | None, split: Literal["validation", "test"], context: EvaluateContext
     ) -> Evaluation:
         """The score of evaluate.py, or without one the score that train.py printed."""
-        home = self._home(context.cache)
-        evaluator = json.loads((home / "meta.json").read_text(encoding="utf-8"))["evaluate"]
+        home, meta = self._home(context.cache)
+        evaluator = meta["evaluate"]
         if evaluator is not None:
             return self._sealed(evaluator, home, checkpoint, split, context)
         if split == "test":
@@ -115,15 +118,17 @@ class Script:
     def _train(
         self, cache: Path, params: Mapping[str, Any], seed: int, model: Path, context: TrainContext | EvaluateContext
     ) -> Run:
-        home, config = self._home(cache), self._config
+        (home, meta), config = self._home(cache), self._config
         with tempfile.TemporaryDirectory(prefix="overnight-script-") as name:
             copy = Path(name) / "files"
             shutil.copytree(home / "files", copy)
             budget = context.remaining() if config.time_budget_s is None else config.time_budget_s
             env = self._env(Path(name), params, seed, budget) | {"AR_MODEL_DIR": str(model.resolve())}
-            command = [*self._command(), config.train, *self._overrides(params)]
+            if config.constants:
+                script = copy / config.train
+                script.write_text(with_params(script.read_text(encoding="utf-8"), params), encoding="utf-8")
+            command = [*self._command(), config.train, *config.train_args, *self._overrides(params)]
             run = run_script(command, copy, env, context.report, context.should_stop, config.stop_grace_s)
-            meta = json.loads((home / "meta.json").read_text(encoding="utf-8"))
             if meta["evaluate"] is None:
                 if not run.stopped:  # one that was stopped early may have no score yet
                     self._metric(run.metrics, config.train)
@@ -173,12 +178,54 @@ class Script:
         seen = f"it printed {', '.join(sorted(metrics))}" if metrics else "it printed no metric"
         raise RuntimeError(f"task.metric: {script} printed no {name!r}; {seen}.{hint}")
 
-    def _home(self, cache: Path) -> Path:
+    def _run_prepare(self, files: Path) -> None:
+        asked = threading.Event()
+        before = signal.signal(signal.SIGTERM, lambda number, frame: asked.set()) if _in_main_thread() else None
+        try:
+            with tempfile.TemporaryDirectory(prefix="overnight-script-") as scratch:
+                env = self._env(Path(scratch), {}, 0, None)
+                command = [*self._command(), str(self._config.prepare)]
+                run = run_script(command, files, env, _silent, asked.is_set, self._config.stop_grace_s)
+        finally:
+            if _in_main_thread():
+                signal.signal(signal.SIGTERM, before)
+        if run.stopped:
+            raise RuntimeError(
+                f"{self._config.prepare} was stopped before its end (deadline.prepare_s, or an interrupt)"
+            )
+
+    def _home(self, cache: Path) -> tuple[Path, dict[str, Any]]:
+        """The prepared copy, and what is known of it. Raises RuntimeError if either was edited."""
         root = cache / "script"
         content = folders.pinned(root, self._folder()) or self._digest()
-        if not (root / content / "meta.json").exists():
+        home = root / content
+        if not (home / "meta.json").exists():
             raise RuntimeError(f"task.folder: the folder was edited since it was prepared (now {content})")
-        return root / content
+        meta: dict[str, Any] = json.loads((home / "meta.json").read_text(encoding="utf-8"))
+        files = [Path(name) for name in meta["files"]]
+        if any(not (home / "files" / file).is_file() for file in files) or (
+            folders.digest(home / "files", files, "") != meta["content"]
+        ):
+            raise RuntimeError(
+                f"task.folder: the prepared copy {home} was changed after it was made, so that trials would not be "
+                f"comparable; delete it and start a new study"
+            )
+        return home, meta
+
+    def _check_constants(self, source: str) -> None:
+        train = self._config.train
+        try:
+            known = names(source)
+        except SyntaxError as error:
+            raise SetupError(f"task.constants: {train} is no Python that can be read: {error}") from None
+        for name in self._config.space:
+            if name.upper() not in known:
+                near = difflib.get_close_matches(name.upper(), known, n=1)
+                hint = f" Did you mean {near[0].lower()}?" if near else ""
+                raise SetupError(
+                    f"task.space.{name}: {train} has no top-level constant {name.upper()}.{hint} It has: "
+                    f"{', '.join(known) or 'none'}"
+                )
 
     def _folder(self) -> Path:
         if self._config.folder is None:
@@ -227,6 +274,10 @@ class Script:
         if budget_s is not None:
             env["AR_TIME_BUDGET_S"] = f"{budget_s:.0f}"
         return env
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _silent(step: int, total: int | None = None, **metrics: float) -> None:

@@ -38,6 +38,46 @@ print("training_seconds: 300.1")
 print("peak_vram_mb:     45060.2")
 """
 
+# autoresearch, unmodified: constants at the top, a budget from prepare.py, progress on one line with \\r.
+KARPATHY_CONSTANTS = """from prepare import TIME_BUDGET
+
+ASPECT_RATIO = 64       # model_dim = depth * ASPECT_RATIO
+DEPTH = 8               # layers
+TOTAL_BATCH_SIZE = 2**19
+MATRIX_LR = 0.04
+ADAM_BETAS = (0.8, 0.95)
+
+for step in range(3):
+    print(f"\\rstep {step:05d} ({step:.1f}%) | loss: {3 - step:.6f} | tok/sec: {12_000:,} | ", end="", flush=True)
+print()
+print("---")
+print(f"val_bpb:          {0.9 + abs(DEPTH - 6) / 10 + abs(MATRIX_LR - 0.02):.6f}")
+print(f"training_seconds: {TIME_BUDGET:.1f}")
+print("peak_vram_mb:     45060.2")
+print(f"total_batch:      {TOTAL_BATCH_SIZE}")
+print(f"depth:            {DEPTH}")
+"""
+
+# autoresearch-rl, unmodified: argparse with defaults, parameters from AR_PARAMS_JSON, the SDK only if it is there.
+RL_ARGPARSE = """import argparse, json, os
+try:
+    from autoresearch_rl.target.progress import emit_progress
+except ImportError:
+    def emit_progress(**_):
+        return True
+parser = argparse.ArgumentParser()
+parser.add_argument("--train-file", required=True)
+parser.add_argument("--learning-rate", type=float, default=2.8e-3)
+parser.add_argument("--use-qk-norm", action="store_true")
+args = parser.parse_args()
+rate = float(json.loads(os.environ.get("AR_PARAMS_JSON", "{}")).get("learning_rate", args.learning_rate))
+bonus = 0.05 if str(os.environ.get("AR_PARAM_USE_QK_NORM", "")).lower() in {"1", "true"} else 0.0
+assert open(args.train_file).read() == "2.0"
+emit_progress(step=1, step_target=1, metrics={"loss": 2.1})
+print("loss=2.1000")
+print(f"val_bpb={1.35 + abs(rate - 2.6e-3) * 130 - bonus:.4f}")
+"""
+
 EVALUATE = """import json, os, random
 assert os.path.exists("answers.json")
 x = 0.0

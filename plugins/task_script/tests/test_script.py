@@ -1,5 +1,6 @@
 """What task `script` promises beyond the contract."""
 
+import json
 import math
 import os
 import subprocess
@@ -17,6 +18,7 @@ from core.testing.contexts import Context
 sys.path.insert(0, str(Path(__file__).parent))
 import script_folders
 
+from overnight_task_script import constants
 from overnight_task_script.metrics import metrics_of
 
 _SPACE = {"x": {"type": "float", "low": 0.0, "high": 4.0, "default": 1.0}}
@@ -126,11 +128,13 @@ def test_overrides_reach_the_command_line(tmp_path):
         ({"train": "other.py"}, r"task\.train"),
         ({"python": "no-such-python"}, r"task\.python"),
         ({"sealed": ["none.json"]}, r"task\.sealed"),
+        ({"program": "goal.md"}, r"task\.program: .* has no file goal\.md; set task\.program=null"),
+        ({"constants": True, "space": {"x": _SPACE["x"]}}, r"task\.space\.x: train\.py has no top-level constant X"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path, options, setting):
     folder = script_folders.write(tmp_path / "folder", script_folders.KARPATHY_TRAIN)
-    node = {"name": "script", "folder": str(folder), **options}
+    node = {"name": "script", "folder": str(folder), "space": _SPACE, **options}
     with pytest.raises(SetupError, match=setting):
         discover().build("task", node).check()
 
@@ -179,3 +183,105 @@ def test_a_self_reported_score_survives_the_journal_and_is_never_a_shown_gain():
     found = Evaluation("validation", "score", 1.0, 1, 1.0, 1.0, "none", self_reported=True)
     assert found.problem() is None
     assert from_plain(Evaluation, to_plain(found)) == found
+
+
+def cli(tmp_path, *words):
+    """A study from the command line, offline; the report's text and what was printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "core", *words, "policy=random", "budget.trials=2", f"dir={tmp_path / 'study'}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=200,
+        env={**os.environ, "OVERNIGHT_CACHE": str(tmp_path / "cache"), "WANDB_MODE": "offline"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (tmp_path / "study" / "report.md").read_text(), done.stdout
+
+
+def test_autoresearchs_folder_runs_unmodified_with_its_ten_line_config(tmp_path):
+    folder = script_folders.write(tmp_path / "autoresearch", script_folders.KARPATHY_CONSTANTS)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    report, said = cli(tmp_path, "+experiment=autoresearch", f"task.folder={folder}")
+    assert "1.120" in said, "the baseline's constants are the folder's own: 0.9 + 0.2 + 0.02"
+    assert "self-reported" in report
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    rows = [line.split("\t") for line in (tmp_path / "study/results.tsv").read_text().splitlines()]
+    assert rows[0][:5] == ["commit", "val_bpb", "memory_gb", "status", "description"]
+    assert {row[2] for row in rows[2:]} == {"44.0"}, "peak_vram_mb in GiB"
+    assert len({row[1] for row in rows[1:]}) == 2, "trial 1 has the defaults, trial 2 constants of its own"
+
+
+def test_autoresearch_rls_folder_runs_unmodified_with_its_ten_line_config(tmp_path):
+    folder = script_folders.write(tmp_path / "rl", script_folders.RL_ARGPARSE)
+    words = ("+experiment=autoresearch_rl", f"task.folder={folder}", "task.train_args=[--train-file,data.txt]")
+    report, said = cli(tmp_path, *words)
+    assert "self-reported" in report
+    assert "1.376" in said, "the baseline: 1.35 + 0.0002 * 130"
+
+
+def test_constants_are_written_where_they_stand_and_nothing_else_changes():
+    source = "# é\nA = 1  # one\nb = 2\nLR: float = 0.04\nBIG = (\n    2**19\n)\nif A:\n    LR = 5\n"
+    assert constants.names(source).keys() == {"A", "LR", "BIG"}
+    changed = constants.with_params(source, {"lr": 1e-3, "big": 64, "a": "x"})
+    assert changed == "# é\nA = 'x'  # one\nb = 2\nLR: float = 0.001\nBIG = (\n    64\n)\nif A:\n    LR = 5\n"
+
+
+def test_a_script_that_stops_with_code_42_needs_no_metric_but_has_no_score_either(tmp_path):
+    task = make(script_folders.write(tmp_path / "folder", "import sys\nsys.exit(42)"))
+    context = trained(tmp_path, task)
+    assert json.loads((context.checkpoint_dir / "overnight_metrics.json").read_text()) == {}
+    with pytest.raises(RuntimeError, match="it printed no metric"):
+        task.evaluate(context.checkpoint_dir, "validation", context)
+
+
+def test_a_prepare_script_is_stopped_with_its_job_and_leaves_nothing_prepared(tmp_path):
+    folder = script_folders.write(tmp_path / "folder", "print('score=1')")
+    (folder / "prepare.py").write_text("import os, time\nprint(os.getpid())\ntime.sleep(60)\n")
+    spec = {"phase": "prepare", "task": {"name": "script", "folder": str(folder), "space": _SPACE}, "deadline_s": 60.0}
+    job = tmp_path / "job"
+    job.mkdir()
+    (job / "spec.json").write_text(json.dumps(spec))
+    env = {**os.environ, "OVERNIGHT_CACHE": str(tmp_path / "cache"), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "core.worker"], cwd=job, env=env, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        child = Path("/proc") / worker.stdout.readline().strip()
+        worker.terminate()
+        assert worker.wait(30) == 1
+    assert not child.exists()
+    assert "was stopped before its end" in json.loads((job / "result.json").read_text())["error"]
+    assert not list((tmp_path / "cache").rglob("meta.json"))
+
+
+def test_a_prepared_copy_that_was_changed_is_not_trained_on(tmp_path):
+    task = make(script_folders.write(tmp_path / "folder", "print('score=1')"))
+    trained(tmp_path, task)
+    (copy,) = (tmp_path / "cache").rglob("files/train.py")
+    copy.write_text("print('score=100')")
+    with pytest.raises(RuntimeError, match="was changed after it was made"):
+        trained(tmp_path, task)
+    copy.unlink()
+    with pytest.raises(RuntimeError, match="was changed after it was made"):
+        trained(tmp_path, task)
+
+
+def test_a_resumed_study_keeps_to_the_folder_it_began_with(tmp_path):
+    text = "import time\ntime.sleep(0.3)\nprint('score=1')"
+    folder = script_folders.write(tmp_path / "folder", text)
+    words = [
+        sys.executable, "-m", "core", "task=script", f"task.folder={folder}", "budget.trials=4", "policy=random",
+        "+task.space.x={type: float, low: 0.0, high: 4.0, default: 1.0}", f"dir={tmp_path / 'study'}",
+    ]  # fmt: skip
+    env = {**os.environ, "OVERNIGHT_CACHE": str(tmp_path / "cache"), "WANDB_MODE": "offline", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(words, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as study:
+        assert study.stdout is not None
+        next(line for line in study.stdout if "trial 1: score" in line)
+        study.terminate()
+        study.stdout.read()
+        assert study.wait(60) == 143
+    (folder / "train.py").write_text("print('score=50')")
+    resumed = [sys.executable, "-m", "core", "resume", str(tmp_path / "study")]
+    done = subprocess.run(resumed, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split("\t") for line in (tmp_path / "study/results.tsv").read_text().splitlines()[1:]]
+    assert len(rows) == 5
+    assert {row[1] for row in rows} == {"1.000000"}
