@@ -46,13 +46,18 @@ class Repo:
 
 @dataclass
 class HubServer:
-    """What the hub holds and was asked. url: endpoint. owners: whom the token may write for."""
+    """What the hub holds and was asked. url: endpoint. owners: whom the token may write for. chunk:
+    larger LFS files are asked for in parts of so many bytes, which `parts` holds until they are
+    whole. refused_card: why no card is taken, if none is."""
 
     url: str = ""
     owners: tuple[str, ...] = ("me",)
     repos: dict[str, Repo] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    chunk: int | None = None
+    refused_card: str = ""
+    parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
     faults: list[tuple[str, int, dict[str, str]]] = field(default_factory=list)
     lock: Any = field(default_factory=threading.RLock)
 
@@ -138,11 +143,15 @@ class _Handler(BaseHTTPRequestHandler):
         return found
 
     def _route(self, path: str, body: bytes) -> None:
+        if found := re.fullmatch(r"/objects/(\w+)/(\d+|complete)", path):
+            self._part(found[1], found[2], body)
+            return
         if path.startswith("/objects/"):  # what is put there was signed by the batch before, as with S3
             self._put(path.removeprefix("/objects/"), body)
             return
         if path == "/api/validate-yaml":
-            self._answer(200, {"errors": [], "warnings": []})
+            errors = [{"message": self.hub.refused_card}] if self.hub.refused_card else []
+            self._answer(400 if errors else 200, {"errors": errors, "warnings": []})
             return
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._answer(401, {"error": "Invalid username or password."})
@@ -201,7 +210,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _batch(self, name: str, _: Repo, body: bytes) -> None:
         objects = []
         for one in json.loads(body)["objects"]:
-            upload = {"href": f"{self.hub.url}/objects/{one['oid']}"}
+            place = f"{self.hub.url}/objects/{one['oid']}"
+            upload: dict[str, Any] = {"href": place}
+            if self.hub.chunk is not None and one["size"] > self.hub.chunk:
+                count = -(-one["size"] // self.hub.chunk)
+                places = {str(number): f"{place}/{number}" for number in range(1, count + 1)}
+                upload = {"href": f"{place}/complete", "header": {"chunk_size": str(self.hub.chunk), **places}}
             verify = {"href": f"{self.hub.url}/{name}.git/info/lfs/objects/verify"}
             new = one["oid"] not in self.hub.objects
             objects.append({**one, **({"actions": {"upload": upload, "verify": verify}} if new else {})})
@@ -213,6 +227,19 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.hub.objects[oid] = body
         self._answer(200, {})
+
+    def _part(self, oid: str, which: str, body: bytes) -> None:
+        parts = self.hub.parts.setdefault(oid, {})
+        if which != "complete":
+            parts[int(which)] = body
+            self._answer(200, {}, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})  # as S3 names a part
+            return
+        named = [(one["partNumber"], one["etag"]) for one in json.loads(body)["parts"]]
+        there = [(number, f'"{hashlib.md5(part).hexdigest()}"') for number, part in sorted(parts.items())]
+        if named != there:
+            self._answer(400, {"error": "these are not the parts that were sent"})
+        else:
+            self._put(oid, b"".join(part for _, part in sorted(parts.items())))
 
     def _verify(self, _: str, __: Repo, body: bytes) -> None:
         wanted = json.loads(body)

@@ -1,5 +1,6 @@
 """A trial: one attempt inside a study, as policies, decision rules and trackers see it."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -47,6 +48,13 @@ class Trial:
     ended_s: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     confirmed: bool = False
+
+    def training_seed(self, study_seed: int) -> int:
+        """The seed that training is given: the proposal's own, or one derived from study seed and number."""
+        if self.proposal.seed is not None:
+            return self.proposal.seed
+        digest = hashlib.sha256(f"{study_seed}/{self.number}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1
 
     @property
     def score(self) -> float | None:

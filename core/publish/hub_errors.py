@@ -15,14 +15,14 @@ def explained(error: Exception, name: str, endpoint: str) -> OvernightError:
 
     response = next((found for one in _chain(error) if (found := getattr(one, "response", None)) is not None), None)
     said = _line(error)
+    if isinstance(error, ValueError) and "metadata" in str(error):  # raised from the hub's answer, a 400
+        return UsageError(f"the hub refuses the model card: {said}")
     if response is not None:
         return _of_status(int(response.status_code), said, name, endpoint)
     if any(isinstance(one, OfflineModeIsEnabled) for one in _chain(error)):
         return UsageError("the hub may not be asked: HF_HUB_OFFLINE is set; unset it to publish")
     if isinstance(error, HFValidationError):
         return UsageError(f"the hub does not take the name {name!r}: {said}")
-    if isinstance(error, ValueError) and "metadata" in str(error):
-        return UsageError(f"the hub refuses the model card: {said}")
     return Unreachable(f"the hub at {endpoint} cannot be reached ({type(error).__name__}: {said}); {_AGAIN}")
 
 

@@ -137,8 +137,7 @@ def _loading(checkpoint: Checkpoint, model: ModelFacts, where: str) -> list[str]
 def _recipe(facts: StudyFacts, trial: Trial, model: ModelFacts) -> list[tuple[str, str]]:
     rest = {name: value for name, value in model.recipe.items() if name not in trial.proposal.params}
     rows = [(name, param(value)) for name, value in (*trial.proposal.params.items(), *rest.items())]
-    seed = trial.proposal.seed
-    rows.append(("seed", str(seed) if seed is not None else f"derived from the study's, {facts.study.seed}"))
+    rows.append(("seed", str(trial.training_seed(facts.study.seed))))
     if trial.proposal.patch:
         rows.append(("program", "changed by a patch, which the study's journal keeps"))
     return rows

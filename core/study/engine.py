@@ -160,7 +160,7 @@ class Engine:
 
     def _submit(self, record: TrialRecord, job: JobRecord) -> None:
         created = self._fold.creation
-        seed = stages.training_seed(created.seed, record.trial)
+        seed = record.trial.training_seed(created.seed)
         try:
             order = build_job(
                 self._parts, self._layout, created.study_id, record.trial, job.phase, job.attempt, job.deadline_s, seed

@@ -1,7 +1,5 @@
 """Stages: what each trial needs next, read off the fold; the reason why resume is the same loop."""
 
-import hashlib
-
 from core.contracts import BASELINE, Observation, Trial
 from core.journal.events import Phase
 from core.journal.fold import Fold, JobRecord, TrialRecord
@@ -81,19 +79,11 @@ def failures_in_a_row(fold: Fold) -> int:
     return count
 
 
-def training_seed(study_seed: int, trial: Trial) -> int:
-    """The trial's training seed: its proposal's own, or one derived from study seed and number."""
-    if trial.proposal.seed is not None:
-        return trial.proposal.seed
-    digest = hashlib.sha256(f"{study_seed}/{trial.number}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
 def _verdict(trial: Trial) -> str | None:
     return trial.decision.verdict if trial.decision else None
 
 
-NO_TEST = "no test split was opened: task scores are self-reported; add an evaluate.py to have them sealed"
+NO_TEST = "no test split was opened: the task's scores are self-reported"
 
 
 def self_reported(fold: Fold) -> bool:

@@ -119,6 +119,31 @@ def test_private_makes_a_private_repository_and_never_uploads_to_a_public_one(pu
     assert not hub.repos["me/open"].files
 
 
+def test_large_weights_go_in_parts_and_a_part_that_is_lost_is_sent_again(
+    publish: Publish, hub: HubServer, bundle: Bundle
+) -> None:
+    size = bundle.copied["model.safetensors"].stat().st_size
+    hub.chunk = size // 3 - 1  # four parts, the last a short one
+    hub.fault("PUT /objects/", 500)
+    publish()
+    _whole(hub, bundle)
+    assert hub.asked("PUT /objects/") == 5
+    assert hub.asked("/complete") == 1
+
+
+def test_somebody_elses_commit_in_between_is_waited_out(publish: Publish, hub: HubServer, bundle: Bundle) -> None:
+    hub.fault("/commit/", 412)
+    publish()
+    _whole(hub, bundle)
+
+
+def test_a_card_that_the_hub_refuses_is_said_to_be_one(publish: Publish, hub: HubServer) -> None:
+    hub.refused_card = '"license" must be one of the known ones'
+    with pytest.raises(UsageError, match=r"the hub refuses the model card: .*\"license\" must be one of"):
+        publish()
+    assert hub.repos["me/it"].commits == []
+
+
 @pytest.mark.parametrize("status", [500, 503, 429, CUT])
 def test_a_passing_fault_at_every_step_is_waited_out(
     publish: Publish, hub: HubServer, bundle: Bundle, status: int
@@ -188,6 +213,8 @@ def test_a_commit_whose_answer_is_lost_counts_also_where_it_deleted_files(
         ("/commit/", 403, r"may not write to me/it \(403\)"),
         ("PUT /objects", 403, r"\(403\)"),
         ("/commit/", 507, "has no room"),
+        ("objects/batch", 402, r"has no room for me/it \(402\)"),
+        ("/preupload/", 404, r"knows no me/it that this token may write to \(404\)"),
         ("/commit/", 400, r"refuses the upload \(400\)"),
     ],
 )
