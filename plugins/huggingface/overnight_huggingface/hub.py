@@ -1,17 +1,20 @@
 """Asks the hub, from the controller, whether a model or dataset can be had: before money is spent on jobs."""
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core import SetupError
 
 _TIMEOUT_S = 10.0
 
 
-def check_on_hub(kind: Literal["model", "dataset"], name: str, revision: str | None, setting: str) -> None:
-    """Raises SetupError, naming the setting, when `name` is unknown, gated or cannot be asked for.
+def check_on_hub(kind: Literal["model", "dataset"], name: str, revision: str | None, setting: str) -> Any | None:
+    """What the hub knows of a model or dataset (huggingface_hub's ModelInfo or DatasetInfo).
 
-    Without network, what this machine's hub cache already holds counts as there.
+    Raises SetupError, naming the setting, when `name` is unknown, gated or cannot be asked for.
+    Without network, what this machine's hub cache already holds counts as there; then it is None.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
@@ -26,6 +29,7 @@ def check_on_hub(kind: Literal["model", "dataset"], name: str, revision: str | N
         info = api.repo_info(name, repo_type=kind, revision=revision, timeout=_TIMEOUT_S)
         if getattr(info, "gated", False):
             api.auth_check(name, repo_type=kind)
+        return info
     except GatedRepoError:
         page = f"{api.endpoint}/{'datasets/' if kind == 'dataset' else ''}{name}"
         raise SetupError(
@@ -48,6 +52,31 @@ def check_on_hub(kind: Literal["model", "dataset"], name: str, revision: str | N
                 f"{setting}: the hub cannot be reached to look for {kind} {name!r} ({why}), and this machine's cache "
                 f"does not hold it; connect, or give a local folder"
             ) from None
+        return None
+
+
+def check_columns(info: Any, config_name: str | None, columns: Mapping[str, str]) -> None:
+    """Raises SetupError when a dataset's card names other configurations or columns than are asked for.
+
+    info: of check_on_hub. config_name: as in load_dataset, `task.data_name`. columns: setting →
+    column. A card that names none, as many do, is no reason for an error; loading finds out.
+    """
+    card = getattr(info, "card_data", None)
+    found = (card.get("dataset_info") if card is not None else None) or []
+    known = {
+        str(one.get("config_name", "default")): [str(feature["name"]) for feature in one.get("features") or []]
+        for one in (found if isinstance(found, list) else [found])
+    }
+    if not known:
+        return
+    if config_name is not None and config_name not in known and len(known) > 1:
+        raise SetupError(f"task.data_name: {info.id} has no configuration {config_name!r}; it has {', '.join(known)}")
+    there = known.get(config_name or "default") or next(iter(known.values()))
+    for setting, column in columns.items():
+        if there and column not in there:
+            near = get_close_matches(column, there, 1, 0.5)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise SetupError(f"{setting}: {info.id} has no column {column!r}.{hint} It has: {', '.join(there)}")
 
 
 def _cached(kind: str, name: str) -> bool:

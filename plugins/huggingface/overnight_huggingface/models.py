@@ -1,5 +1,6 @@
 """Starting models, tokenizers and checkpoints: where they are, whether they can work, how they are loaded."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from overnight_huggingface import packaged
 from overnight_huggingface.hub import check_on_hub
 
 _ADAPTER = "adapter_config.json"
+_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,10 @@ class StartingModel:
     revision: str | None = None
     chat_template: str | None = None
 
-    def check(self, example: str) -> None:
+    def check(self, example: str, *, chat: bool = True) -> None:
         """Without loading anything: is it there? Raises SetupError that names the setting.
 
-        example: a hub name that would do, for the message.
+        example: a hub name that would do, for the message. chat: it needs a chat template.
         """
         if self.chat_template is not None and not Path(self.chat_template).expanduser().is_file():
             raise SetupError(f"task.chat_template: there is no file {self.chat_template}")
@@ -37,7 +39,9 @@ class StartingModel:
             return
         folder = Path(self.model).expanduser()
         if not folder.exists() and self.model.count("/") == 1 and not self.model.startswith((".", "/", "~")):
-            check_on_hub("model", self.model, self.revision, "task.model")
+            info = check_on_hub("model", self.model, self.revision, "task.model")
+            if chat and self.chat_template is None and info is not None and _known_without_template(info):
+                raise SetupError(_no_template(self.model))
         elif not folder.is_dir():
             raise SetupError(f"task.model: there is no folder {folder}; give one, or a hub name like {example}")
         elif not (folder / "config.json").is_file():
@@ -45,6 +49,8 @@ class StartingModel:
                 f"task.model: {folder} is no transformers model folder: it has no config.json; give one, or a hub "
                 f"name like {example}"
             )
+        elif chat and self.chat_template is None and not _template_in(folder):
+            raise SetupError(_no_template(str(folder)))
 
     def prepare(self, cache: Path) -> None:
         """Convert or download it, once per machine. Raises SetupError if it cannot be had."""
@@ -83,10 +89,7 @@ class StartingModel:
         if self.chat_template is not None:
             tokenizer.chat_template = Path(self.chat_template).expanduser().read_text(encoding="utf-8")
         if tokenizer.chat_template is None:
-            raise SetupError(
-                f"task.model: {self.source(cache)} has no chat template; choose its instruct variant, or give one with "
-                f"task.chat_template=FILE.jinja"
-            )
+            raise SetupError(_no_template(self.source(cache)))
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
@@ -131,6 +134,30 @@ def rendered(tokenizer: Any, chats: Sequence[list[dict[str, str]]], cure: str) -
             f"task.chat_template: the model's chat template refuses the prompt ({error}); some take no system message: "
             f"{cure}"
         ) from error
+
+
+def _no_template(where: str) -> str:
+    return (
+        f"task.model: {where} has no chat template; choose its instruct variant, or give one with "
+        f"task.chat_template=FILE.jinja"
+    )
+
+
+def _template_in(folder: Path) -> bool:
+    """Whether a model's folder brings a chat template, in a file of its own or among the tokenizer's settings."""
+    if any((folder / name).is_file() for name in _TEMPLATES) or (folder / "additional_chat_templates").is_dir():
+        return True
+    try:
+        return bool(json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template"))
+    except (OSError, ValueError, AttributeError):
+        return True  # loading the tokenizer says what is wrong with it
+
+
+def _known_without_template(info: Any) -> bool:
+    """Whether the hub has read the tokenizer's settings and found no chat template."""
+    settings = (getattr(info, "config", None) or {}).get("tokenizer_config")
+    files = {item.rfilename for item in getattr(info, "siblings", None) or []}
+    return settings is not None and not settings.get("chat_template") and not files & set(_TEMPLATES)
 
 
 def said(error: Exception) -> str:

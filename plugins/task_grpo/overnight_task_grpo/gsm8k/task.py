@@ -19,7 +19,7 @@ from core import (
     TrainContext,
 )
 from overnight_huggingface.compute import on_device, set_up_cpu, weights_dtype
-from overnight_huggingface.hub import check_on_hub
+from overnight_huggingface.hub import check_columns, check_on_hub
 from overnight_huggingface.models import StartingModel
 from overnight_task_grpo.gsm8k import prompts
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
@@ -63,7 +63,9 @@ class GrpoGsm8k:
             local_file(config.data, "train")
             local_file(config.data, "test")
         else:
-            check_on_hub("dataset", config.data, None, "task.data")
+            info = check_on_hub("dataset", config.data, None, "task.data")
+            asked = {f"task.{name}": getattr(config, name) for name in ("question_column", "answer_column")}
+            check_columns(info, config.data_name, asked)
 
     def model_facts(self) -> ModelFacts:
         """For the model card; see core.contracts.DescribesModel."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from core import EvaluateContext, Evaluation, ModelFacts, Objective, Preflight, SetupError, Space, Split, TrainContext
 from overnight_huggingface.compute import set_up_cpu
-from overnight_huggingface.hub import check_on_hub
+from overnight_huggingface.hub import check_columns, check_on_hub
 from overnight_huggingface.models import StartingModel
 from overnight_task_sft.f1 import scoring, splits
 from overnight_task_sft.f1.config import SftF1Config
@@ -48,12 +48,14 @@ class SftF1:
 
     def check(self) -> None:
         """Are model and data there, and is the data about two classes? See core.contracts.ChecksItself."""
-        self._start.check(_EXAMPLES[self._config.form])
+        self._start.check(_EXAMPLES[self._config.form], chat=self._config.form == "generative")
         if is_local(self._config.data):
             cut = splits.split(self._config)
             self._check_words(cut.negative, cut.positive)
         else:
-            check_on_hub("dataset", self._config.data, None, "task.data")
+            info = check_on_hub("dataset", self._config.data, None, "task.data")
+            asked = {f"task.{name}": getattr(self._config, name) for name in ("text_column", "label_column")}
+            check_columns(info, self._config.data_name, asked)
 
     def model_facts(self) -> ModelFacts:
         """For the model card; see core.contracts.DescribesModel."""
