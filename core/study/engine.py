@@ -107,7 +107,7 @@ class Engine:
         self._decide()
         if BASELINE not in self._fold.records:
             self._recorder.record(ev.TrialProposed(BASELINE, Proposal(rationale="the untouched starting model")))
-        for record in stages.active(self._fold):
+        for record in stages.active(self._fold, self._parts.caps.slots):
             self._advance(record)
         self._poll()
         self._ask()
@@ -326,7 +326,7 @@ class Engine:
     # The end.
 
     def _end(self) -> str | None:
-        if self._closing is None or self._pending.keys() - {"poll"} or stages.active(self._fold):
+        if self._closing is None or self._pending.keys() - {"poll"} or stages.active(self._fold, 1):
             return None
         completed = any(r.trial.status == "completed" for n, r in self._fold.records.items() if n != BASELINE)
         if completed and not self._fold.test_opened:

@@ -23,13 +23,24 @@ def next_phase(fold: Fold, record: TrialRecord) -> Phase | None:
     return None
 
 
-def active(fold: Fold) -> list[TrialRecord]:
-    """Trials for which something is still to be done, by number."""
-    return [
-        record
-        for record in fold.records.values()
-        if record.trial.status == "running" or (record.trial.number in fold.test_opened and not test_over(record))
-    ]
+def active(fold: Fold, slots: int) -> list[TrialRecord]:
+    """Trials for which something is to be done now, by number.
+
+    A running trial has its slot. The test evaluations that are opened together take turns where
+    there are fewer slots than they are.
+    """
+    free = slots - len(running_jobs(fold))
+    found = []
+    for record in fold.records.values():
+        if record.trial.status == "running":
+            found.append(record)
+        elif record.trial.number in fold.test_opened and not test_over(record):
+            job = record.job("test")
+            in_flight = job is not None and job.ended is None
+            if in_flight or free > 0:
+                found.append(record)
+            free -= 0 if in_flight else 1
+    return found
 
 
 def test_over(record: TrialRecord) -> bool:

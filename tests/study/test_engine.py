@@ -78,6 +78,21 @@ def test_trials_run_side_by_side_up_to_the_slots(run: Run) -> None:
     assert most == 3
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+def test_never_more_jobs_than_slots_the_test_evaluations_included(run: Run, slots: int) -> None:
+    outcome = run(executor={"name": "local", "slots": slots}, budget={"trials": 2})
+    in_flight, most = set(), 0
+    for event in journal_events(outcome.facts.study.directory):
+        if isinstance(event, ev.JobIntended):
+            in_flight.add(event.token)
+        if isinstance(event, ev.JobEnded):
+            in_flight.discard(event.token)
+        most = max(most, len(in_flight))
+    assert most == slots
+    assert len(outcome.facts.test_opened) == 2
+    assert all(t.test for t in outcome.facts.study.trials if t.number in outcome.facts.test_opened)
+
+
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_proposals_scores_and_decisions(run: Run) -> None:
     serial = {"name": "local", "slots": 1}
