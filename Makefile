@@ -69,8 +69,9 @@ format: install ## let ruff format and fix
 docs: install ## check that the docs say what the program does
 	@$(BIN)/python docs/check.py
 
-bench: $(TEST_VENV)/.installed ## measure the controller against a plain Optuna loop
+bench: $(TEST_VENV)/.installed ## measure the controller against a plain Optuna loop, GRPO against bare TRL if DATA=DIR is given
 	@$(TEST_VENV)/bin/python benchmarks/controller_cost.py
+	@$(if $(DATA),$(TEST_VENV)/bin/python benchmarks/grpo_throughput.py $(DATA),echo "GRPO throughput: make bench DATA=a-folder-with-GSM8K")
 
 wheels: install ## build the wheels of overnight and all plugins into dist/
 	@rm -rf dist && for place in . $(PLUGINS); do $(PIP) wheel -q --no-deps --no-build-isolation -w dist $$place; rm -rf $$place/build; done; ls dist
