@@ -64,30 +64,31 @@ def test_intent_is_journaled_before_submission_and_money_before_intent(finished:
     assert all(steps == expected for steps in order.values())
 
 
+def most_at_once(outcome: Outcome, begin: type, end: type, key: str) -> int:
+    """The most that had begun and not ended, by the journal; `key` names one."""
+    begun: set[object] = set()
+    most = 0
+    for event in journal_events(outcome.facts.study.directory):
+        if isinstance(event, begin):
+            begun.add(getattr(event, key))
+        if isinstance(event, end):
+            begun.discard(getattr(event, key))
+        most = max(most, len(begun))
+    return most
+
+
 def test_trials_run_side_by_side_up_to_the_slots(run: Run) -> None:
     outcome = run(
         executor={"name": "local", "slots": 3}, budget={"trials": 4}, task={"name": "quadratic", "step_s": 0.1}
     )
-    open_now, most = set(), 0
-    for event in journal_events(outcome.facts.study.directory):
-        if isinstance(event, ev.TrialProposed):
-            open_now.add(event.trial)
-        if isinstance(event, ev.TrialEnded):
-            open_now.discard(event.trial)
-        most = max(most, len(open_now))
+    most = most_at_once(outcome, ev.TrialProposed, ev.TrialEnded, "trial")
     assert most == 3
 
 
 @pytest.mark.parametrize("slots", [1, 2])
 def test_never_more_jobs_than_slots_the_test_evaluations_included(run: Run, slots: int) -> None:
     outcome = run(executor={"name": "local", "slots": slots}, budget={"trials": 2})
-    in_flight, most = set(), 0
-    for event in journal_events(outcome.facts.study.directory):
-        if isinstance(event, ev.JobIntended):
-            in_flight.add(event.token)
-        if isinstance(event, ev.JobEnded):
-            in_flight.discard(event.token)
-        most = max(most, len(in_flight))
+    most = most_at_once(outcome, ev.JobIntended, ev.JobEnded, "token")
     assert most == slots
     assert len(outcome.facts.test_opened) == 2
     assert all(t.test for t in outcome.facts.study.trials if t.number in outcome.facts.test_opened)

@@ -1,11 +1,11 @@
 """Asks the hub, from the controller, whether a model or dataset can be had: before money is spent on jobs."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from core import SetupError
+from overnight_huggingface.data import need_columns
 
 _TIMEOUT_S = 10.0
 
@@ -72,11 +72,8 @@ def check_columns(info: Any, config_name: str | None, columns: Mapping[str, str]
     if config_name is not None and config_name not in known and len(known) > 1:
         raise SetupError(f"task.data_name: {info.id} has no configuration {config_name!r}; it has {', '.join(known)}")
     there = known.get(config_name or "default") or next(iter(known.values()))
-    for setting, column in columns.items():
-        if there and column not in there:
-            near = get_close_matches(column, there, 1, 0.5)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise SetupError(f"{setting}: {info.id} has no column {column!r}.{hint} It has: {', '.join(there)}")
+    if there:
+        need_columns(there, columns, info.id)
 
 
 def _cached(kind: str, name: str) -> bool:

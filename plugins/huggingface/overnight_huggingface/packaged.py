@@ -82,15 +82,19 @@ def convert(preset: str, cache: Path) -> Path:
     source, target = find(preset), folder(preset, cache)
     if target.is_dir():
         return target
+    save_whole(*_dequantised(source), target)
+    return target
+
+
+def save_whole(model: Any, tokenizer: Any, target: Path) -> None:
+    """Save model and tokenizer in a folder that appears whole or not at all."""
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     try:
-        model, tokenizer = _dequantised(source)
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return target
 
 
 def _dequantised(source: Path) -> tuple[Any, Any]:

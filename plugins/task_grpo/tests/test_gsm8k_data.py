@@ -91,9 +91,9 @@ def test_the_right_answer_stands_after_the_marker_or_alone(text: str, answer: st
         (
             [{"problem": "1?", "answer": "1"}],
             {},
-            "task.question_column: .* no column 'question' in row 1.* It has: p",
+            "task.question_column: .*, row 1, has no column 'question'. It has: p",
         ),
-        ([{"question": "1?", "Answer": "1"}], {}, "no column 'answer' in row 1. Did you mean Answer\\?"),
+        ([{"question": "1?", "Answer": "1"}], {}, "row 1, has no column 'answer'. Did you mean Answer\\?"),
         ('{"question": "1?", "answer": "1"}\n{"question": ', {}, "task.data: .*train.jsonl is corrupt in line 2"),
         ("[1, 2]\n", {}, "line 1: a JSON object is needed, not '\\[1, 2\\]'"),
         ("", {}, "train.jsonl is empty"),

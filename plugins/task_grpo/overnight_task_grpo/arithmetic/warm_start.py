@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
 import random
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+from overnight_huggingface.packaged import save_whole
 from overnight_task_grpo.arithmetic.config import BaseModelConfig
 from overnight_task_grpo.arithmetic.data import completion, pairs
 from overnight_task_grpo.arithmetic.model import make_model, make_tokenizer
@@ -27,15 +26,7 @@ def make_base(config: BaseModelConfig, cache: Path) -> Path:
     target = base_path(config, cache)
     if target.is_dir():
         return target
-    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True, exist_ok=True)
-    try:
-        model, tokenizer = _train(config)
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    save_whole(*_train(config), target)
     return target
 
 

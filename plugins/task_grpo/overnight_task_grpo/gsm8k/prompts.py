@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from core import SetupError
+from overnight_huggingface.data import is_local
 from overnight_huggingface.models import rendered as chats_as_text
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
-from overnight_task_grpo.gsm8k.source import GYM, Problem, is_local, local_file
+from overnight_task_grpo.gsm8k.source import GYM, Problem, local_file
 from overnight_task_grpo.gsm8k.splits import split
 
 _DATA_KEYS = (

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from core import SetupError
+from overnight_huggingface.data import is_local, need_columns
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
 
 Part = Literal["train", "test"]
@@ -34,11 +34,6 @@ def read(config: Gsm8kConfig, part: Part) -> list[Problem]:
     return list(_problems(_rows_of_hub(config, part), config, f"{config.data}, split {part}"))
 
 
-def is_local(data: str) -> bool:
-    """Whether `data` names a folder rather than a hub dataset (owner/name)."""
-    return Path(data).expanduser().exists() or data.startswith(("/", ".", "~")) or data.count("/") != 1
-
-
 def local_file(data: str, part: Part) -> Path:
     """The JSON-lines file of a part. Raises SetupError if it is not there."""
     folder = Path(data).expanduser()
@@ -58,17 +53,15 @@ def final_answer(text: str) -> str:
     return (text.rpartition("####")[2] if "####" in text else text).strip()
 
 
+def columns_of(config: Gsm8kConfig) -> dict[str, str]:
+    """Setting → the column that it names."""
+    return {f"task.{name}": getattr(config, name) for name in ("question_column", "answer_column")}
+
+
 def _problems(rows: Iterable[Mapping[str, Any]], config: Gsm8kConfig, where: str) -> Iterable[Problem]:
-    count = 0
+    count, asked = 0, columns_of(config)
     for count, row in enumerate(rows, 1):
-        for setting in ("question_column", "answer_column"):
-            column = getattr(config, setting)
-            if column not in row:
-                near = get_close_matches(column, list(row), 1, 0.5)
-                hint = f" Did you mean {near[0]}?" if near else ""
-                raise SetupError(
-                    f"task.{setting}: {where} has no column {column!r} in row {count}.{hint} It has: {', '.join(row)}"
-                )
+        need_columns(row, asked, f"{where}, row {count},")
         question, answer = str(row[config.question_column]).strip(), final_answer(str(row[config.answer_column]))
         if not question or not answer:
             raise SetupError(f"task.data: {where}, row {count}: the question or the answer is empty")

@@ -19,13 +19,14 @@ from core import (
     TrainContext,
 )
 from overnight_huggingface.compute import on_device, set_up_cpu, weights_dtype
+from overnight_huggingface.data import is_local
 from overnight_huggingface.hub import check_columns, check_on_hub
 from overnight_huggingface.models import StartingModel
 from overnight_task_grpo.gsm8k import prompts
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
 from overnight_task_grpo.gsm8k.describe import model_facts
 from overnight_task_grpo.gsm8k.grading import is_correct
-from overnight_task_grpo.gsm8k.source import GYM, is_local, local_file
+from overnight_task_grpo.gsm8k.source import GYM, columns_of, local_file
 from overnight_task_grpo.trainer import GrpoSettings
 
 
@@ -64,8 +65,7 @@ class GrpoGsm8k:
             local_file(config.data, "test")
         else:
             info = check_on_hub("dataset", config.data, None, "task.data")
-            asked = {f"task.{name}": getattr(config, name) for name in ("question_column", "answer_column")}
-            check_columns(info, config.data_name, asked)
+            check_columns(info, config.data_name, columns_of(config))
 
     def model_facts(self) -> ModelFacts:
         """For the model card; see core.contracts.DescribesModel."""

@@ -4,11 +4,11 @@ import csv
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from core import SetupError
+from overnight_huggingface.data import is_local, need_columns
 from overnight_task_sft.f1.config import SftF1Config
 
 _ENDINGS = (".json", ".jsonl", ".tsv", ".csv")
@@ -30,11 +30,6 @@ def read(config: SftF1Config) -> list[Labelled]:
     return list(_labelled(_rows_of_hub(config), config, config.data))
 
 
-def is_local(data: str) -> bool:
-    """Whether `data` names a file or folder rather than a hub dataset (owner/name)."""
-    return Path(data).expanduser().exists() or data.startswith(("/", ".", "~")) or data.count("/") != 1
-
-
 def local_file(data: str) -> Path:
     """The data file that was given, or the only one in the folder. Raises SetupError if there is none."""
     path = Path(data).expanduser()
@@ -51,19 +46,15 @@ def local_file(data: str) -> Path:
     return path
 
 
+def columns_of(config: SftF1Config) -> dict[str, str]:
+    """Setting → the column that it names."""
+    return {f"task.{name}": getattr(config, name) for name in ("text_column", "label_column")}
+
+
 def _labelled(rows: Iterable[Mapping[str, Any]], config: SftF1Config, where: str) -> Iterable[Labelled]:
-    count = 0
+    count, asked = 0, columns_of(config)
     for count, row in enumerate(rows, 1):
-        for setting in ("text_column", "label_column"):
-            column = getattr(config, setting)
-            if column not in row:
-                near = get_close_matches(column, [str(name) for name in row], 1, 0.5)
-                hint = f" Did you mean {near[0]}?" if near else ""
-                columns = ", ".join(str(name)[:30] for name in row)
-                raise SetupError(
-                    f"task.{setting}: {where} has no column {column!r} in row {count}.{hint} It has: {columns} "
-                    f"(a table without a header needs task.columns)"
-                )
+        need_columns(row, asked, f"{where}, row {count},", " (a table without a header needs task.columns)")
         text, label = row[config.text_column], row[config.label_column]
         if text is None or label is None or not str(text).strip() or not str(label).strip():
             raise SetupError(f"task.data: {where}, row {count}: the text or the label is empty")

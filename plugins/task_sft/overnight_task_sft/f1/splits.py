@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from core import SetupError
+from overnight_huggingface.data import is_local
 from overnight_task_sft.f1.config import SftF1Config
-from overnight_task_sft.f1.source import Labelled, is_local, local_file, read
+from overnight_task_sft.f1.source import Labelled, local_file, read
 
 _FEWEST = 2  # positives, and negatives, that a split needs for F1 to say anything
 

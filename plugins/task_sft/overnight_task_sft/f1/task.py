@@ -7,6 +7,7 @@ from typing import Any
 
 from core import EvaluateContext, Evaluation, ModelFacts, Objective, Preflight, SetupError, Space, Split, TrainContext
 from overnight_huggingface.compute import set_up_cpu
+from overnight_huggingface.data import is_local
 from overnight_huggingface.hub import check_columns, check_on_hub
 from overnight_huggingface.models import StartingModel
 from overnight_task_sft.f1 import scoring, splits
@@ -16,7 +17,7 @@ from overnight_task_sft.f1.encoder import EncoderClassifier
 from overnight_task_sft.f1.generative import GenerativeClassifier, words
 from overnight_task_sft.f1.labelled import TextClassifier, TrainingData
 from overnight_task_sft.f1.preflight import measure
-from overnight_task_sft.f1.source import is_local
+from overnight_task_sft.f1.source import columns_of
 
 _EXAMPLES = {"encoder": "protectai/deberta-v3-base-prompt-injection-v2", "generative": "Qwen/Qwen2.5-0.5B-Instruct"}
 
@@ -54,8 +55,7 @@ class SftF1:
             self._check_words(cut.negative, cut.positive)
         else:
             info = check_on_hub("dataset", self._config.data, None, "task.data")
-            asked = {f"task.{name}": getattr(self._config, name) for name in ("text_column", "label_column")}
-            check_columns(info, self._config.data_name, asked)
+            check_columns(info, self._config.data_name, columns_of(self._config))
 
     def model_facts(self) -> ModelFacts:
         """For the model card; see core.contracts.DescribesModel."""

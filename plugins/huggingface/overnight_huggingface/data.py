@@ -1,0 +1,26 @@
+"""Datasets: whether a setting names a local one, and the error for columns that are not there."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from core import SetupError
+
+
+def is_local(data: str) -> bool:
+    """Whether `task.data` names a file or folder rather than a hub dataset (owner/name)."""
+    return Path(data).expanduser().exists() or data.startswith(("/", ".", "~")) or data.count("/") != 1
+
+
+def need_columns(there: Iterable[object], columns: Mapping[str, str], where: str, also: str = "") -> None:
+    """Raises SetupError, with the nearest name there is, for the first setting whose column is missing.
+
+    columns: setting → column. where: the file, or file and row. also: more for the message's end.
+    """
+    known = [str(name) for name in there]
+    for setting, column in columns.items():
+        if column not in known:
+            near = get_close_matches(column, known, 1, 0.5)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            names = ", ".join(name[:30] for name in known)
+            raise SetupError(f"{setting}: {where} has no column {column!r}.{hint} It has: {names}{also}")
