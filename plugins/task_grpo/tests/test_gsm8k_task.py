@@ -116,11 +116,23 @@ def test_a_model_folder_that_is_none_is_refused_before_anything_runs(tmp_path: P
         build(model=str(tmp_path), data=data, chat_template="nowhere.jinja").check()
 
 
+def test_data_that_cannot_work_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data")
+    options = {"model": str(tiny_chat.make(tmp_path / "m")), "data": str(data)}
+    build(**options).check()
+    with pytest.raises(SetupError, match=r"task.question_column: .*no column 'problem'"):
+        build(**options, question_column="problem").check()
+    (data / "test.jsonl").write_text("{")
+    with pytest.raises(SetupError, match=r"test.jsonl is corrupt in line 1"):
+        build(**options).check()
+
+
 def test_a_model_without_a_chat_template_is_refused_unless_one_is_given(tmp_path: Path) -> None:
     options = {"model": str(tiny_chat.make(tmp_path / "m", template=None)), "data": str(write_data(tmp_path / "data"))}
     (tmp_path / "cache").mkdir()
-    with pytest.raises(SetupError, match=r"has no chat template; choose its instruct variant"):
-        build(**options).prepare(tmp_path / "cache")
+    for early in (build(**options).check, lambda: build(**options).prepare(tmp_path / "cache")):
+        with pytest.raises(SetupError, match=r"has no chat template; choose its instruct variant"):
+            early()
     (tmp_path / "chat.jinja").write_text(tiny_chat.TEMPLATE)
     build(**options, chat_template=str(tmp_path / "chat.jinja")).prepare(tmp_path / "cache")
 

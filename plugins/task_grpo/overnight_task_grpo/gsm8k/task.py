@@ -26,7 +26,7 @@ from overnight_task_grpo.gsm8k import prompts
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
 from overnight_task_grpo.gsm8k.describe import model_facts
 from overnight_task_grpo.gsm8k.grading import is_correct
-from overnight_task_grpo.gsm8k.source import GYM, columns_of, local_file
+from overnight_task_grpo.gsm8k.source import GYM, columns_of, read
 from overnight_task_grpo.trainer import GrpoSettings
 
 
@@ -61,8 +61,8 @@ class GrpoGsm8k:
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise SetupError("task.data: reasoning-gym is not installed; pip install reasoning-gym")
         elif is_local(config.data):
-            local_file(config.data, "train")
-            local_file(config.data, "test")
+            read(config, "train")
+            read(config, "test")
         else:
             info = check_on_hub("dataset", config.data, None, "task.data")
             check_columns(info, config.data_name, columns_of(config))
