@@ -7,6 +7,7 @@ from typing import Any
 
 from core import Preflight, SetupError, TrainContext
 from overnight_huggingface.compute import device_memory_gb
+from overnight_huggingface.memory import adapter_weights, training_memory_gb
 from overnight_task_grpo.generation import Completion, complete
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
 from overnight_task_grpo.gsm8k.prompts import rendered
@@ -92,26 +93,19 @@ def _judge(figures: dict[str, float], settings: GrpoSettings, config: Gsm8kConfi
 
 
 def memory_gb(config: Gsm8kConfig, settings: GrpoSettings, lora_rank: int, model: Any, prompt: int) -> float:
-    """An estimate of the peak memory of training, in GiB.
-
-    Weights; gradients and Adam's two moments of what is trained (12 bytes each, float32); a
-    reference model where beta > 0 trains all weights; activations of 34·s·b·h per layer at 2
-    bytes (Korthikanti et al. 2022, arXiv 2205.05198, without attention scores), one layer's
-    share of it with gradient checkpointing; logits and their gradient in float32.
-    """
-    shape = model.config
+    """An estimate of the peak memory of training, in GiB; prompt: tokens of the longest."""
     count = sum(weight.numel() for weight in model.parameters())
-    size = next(model.parameters()).element_size()
-    hidden, layers, vocabulary = shape.hidden_size, shape.num_hidden_layers, shape.vocab_size
-    trained = 12 * lora_rank * hidden * layers * 2 if lora_rank else count
-    reference = count * size if settings.beta > 0 and not lora_rank else 0
     passed = settings.completions_per_pass
-    length = prompt + settings.max_completion_length
-    activations = 34 * length * passed * hidden * layers * size / 2
-    if config.gradient_checkpointing:
-        activations = activations / layers + 2 * length * passed * hidden * layers
-    logits = 2 * 4 * passed * settings.max_completion_length * vocabulary
-    return float(count * size + 12 * trained + reference + activations + logits) / 2**30
+    return training_memory_gb(
+        model.config,
+        count,
+        adapter_weights(lora_rank, model.config) if lora_rank else count,
+        next(model.parameters()).element_size(),
+        passed * (prompt + settings.max_completion_length),
+        passed * settings.max_completion_length * model.config.vocab_size,
+        reference=settings.beta > 0 and not lora_rank,
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
 
 
 def _scores(rows: list[dict[str, Any]], found: list[Completion], context: TrainContext) -> list[float]:

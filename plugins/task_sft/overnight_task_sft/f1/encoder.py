@@ -8,6 +8,7 @@ from typing import Any
 from core import EvaluateContext, SetupError, TrainContext
 from overnight_huggingface.compute import on_device
 from overnight_huggingface.logs import be_quiet, reporter, run_and_save
+from overnight_huggingface.memory import training_memory_gb
 from overnight_huggingface.models import StartingModel, said
 from overnight_task_sft.f1 import training
 from overnight_task_sft.f1.config import SftF1Config
@@ -83,11 +84,15 @@ class EncoderClassifier:
         return [len(ids) for ids in self._start.tokenizer(cache)(list(texts), verbose=False)["input_ids"]]
 
     def memory_gb(self, data: TrainingData, tokens: int, params: Mapping[str, Any], cache: Path) -> float:
-        """See training.memory_gb; all weights are trained."""
+        """All weights are trained, in float32."""
         model = self.starting_model(cache, data.negative, data.positive)
         weights = sum(weight.numel() for weight in model.parameters())
-        length = min(tokens, params["max_length"])
-        return training.memory_gb(self._config, model.config, weights, weights, length, 2, params["batch_size"])
+        batch = params["batch_size"]
+        passed = batch * min(tokens, params["max_length"])
+        checkpointing = self._config.gradient_checkpointing
+        return training_memory_gb(
+            model.config, weights, weights, 4, passed, 2 * batch, gradient_checkpointing=checkpointing
+        )
 
     def starting_model(self, cache: Path, negative: str, positive: str) -> Any:
         """The starting classifier of two classes: the model's own head where it has one for two,

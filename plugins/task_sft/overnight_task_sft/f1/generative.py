@@ -8,6 +8,7 @@ from typing import Any
 from core import EvaluateContext, SetupError, TrainContext
 from overnight_huggingface.compute import on_device, weights_dtype
 from overnight_huggingface.logs import be_quiet, reporter, run_and_save
+from overnight_huggingface.memory import adapter_weights, training_memory_gb
 from overnight_huggingface.models import StartingModel
 from overnight_task_sft.f1 import training
 from overnight_task_sft.f1.config import SftF1Config
@@ -91,15 +92,20 @@ class GenerativeClassifier:
         return [len(ids) for ids in coded["input_ids"]]
 
     def memory_gb(self, data: TrainingData, tokens: int, params: Mapping[str, Any], cache: Path) -> float:
-        """See training.memory_gb."""
-        rank = params["lora_rank"]
+        """Of adapters or all weights; only the answers' logits are computed."""
+        rank, batch = params["lora_rank"], params["batch_size"]
         prompt = self._prompt(self._start.chat_tokenizer(cache), data)
         model = self._start.causal(cache, weights_dtype(self._config.dtype, training_all=not rank))
         shape, weights = model.config, sum(weight.numel() for weight in model.parameters())
-        trained = 12 * rank * shape.hidden_size * shape.num_hidden_layers * 2 if rank else weights
-        length = min(tokens, params["max_length"]) + prompt.tokens
-        logits = (prompt.answer_tokens + 1) * shape.vocab_size
-        return training.memory_gb(self._config, shape, weights, trained, length, logits, params["batch_size"])
+        return training_memory_gb(
+            shape,
+            weights,
+            adapter_weights(rank, shape) if rank else weights,
+            next(model.parameters()).element_size(),
+            batch * (min(tokens, params["max_length"]) + prompt.tokens),
+            batch * (prompt.answer_tokens + 1) * shape.vocab_size,
+            gradient_checkpointing=self._config.gradient_checkpointing,
+        )
 
     def _prompt(self, tokenizer: Any, data: TrainingData) -> Prompt:
         return Prompt(tokenizer, self._config.instruction, words(self._config, data.negative, data.positive))

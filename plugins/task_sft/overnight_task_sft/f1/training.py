@@ -1,4 +1,4 @@
-"""What the two forms' training runs have in common: the trainer's arguments and the memory they need."""
+"""What the two forms' training runs have in common: the trainer's arguments."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,21 +38,3 @@ def arguments(config: SftF1Config, texts: int, params: Mapping[str, Any], contex
         "disable_tqdm": True,
         **device_settings(config.dtype),
     }
-
-
-def memory_gb(
-    config: SftF1Config, shape: Any, weights: int, trained: int, tokens: int, logits: int, batch: int
-) -> float:
-    """An estimate of the peak memory of training, in GiB.
-
-    Weights, and gradients and Adam's two moments of the trained ones (4 bytes each, float32);
-    activations of 34·s·b·h per layer at 2 bytes (Korthikanti et al. 2022, arXiv 2205.05198, without
-    attention scores), one layer's share of it with gradient checkpointing; logits and their
-    gradient in float32. shape: the model's config. tokens: of one text, prompt included. logits:
-    how many a text.
-    """
-    hidden, layers = shape.hidden_size, shape.num_hidden_layers
-    activations = 34 * tokens * batch * hidden * layers * 4 / 2
-    if config.gradient_checkpointing:
-        activations = activations / layers + 2 * tokens * batch * hidden * layers
-    return float(4 * weights + 12 * trained + activations + 2 * 4 * batch * logits) / 2**30
