@@ -26,7 +26,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-PROMPTS, GENERATIONS, RANK, RATE = 4, 4, 16, 1e-4
+PROMPTS, GENERATIONS, RANK, RATE = 8, 4, 16, 1e-4
+MICRO_BATCH = 8  # completions in one forward and backward pass; all of a step are generated at once
 STARTED = time.monotonic()
 
 
@@ -63,6 +64,7 @@ def _config(data: str, length: int) -> dict[str, Any]:
         "system_prompt": "Answer in one short sentence that ends with #### and the number.",
         "max_prompt_length": 128,
         "lora": {"rank": RANK},
+        "micro_batch": MICRO_BATCH,
         "recipe": {
             "num_generations": GENERATIONS,
             "prompts_per_step": PROMPTS,
@@ -129,7 +131,8 @@ def trl(data: str, length: int, steps: int, folder: Path) -> list[float]:
     gpu = torch.cuda.is_available()
     arguments = GRPOConfig(
         output_dir=str(folder), learning_rate=RATE, max_steps=steps, num_generations=GENERATIONS,
-        per_device_train_batch_size=PROMPTS * GENERATIONS, max_completion_length=length, beta=0.0,
+        per_device_train_batch_size=MICRO_BATCH, max_completion_length=length, beta=0.0,
+        gradient_accumulation_steps=PROMPTS * GENERATIONS // MICRO_BATCH,
         lr_scheduler_type="constant_with_warmup", warmup_steps=1, temperature=1.0, gradient_checkpointing=False,
         loss_type="dapo", logging_steps=1, save_strategy="no", report_to="none", seed=1, disable_tqdm=True,
         use_cpu=not gpu, bf16=gpu, dataloader_pin_memory=gpu,

@@ -1,4 +1,4 @@
-"""Datasets: whether a setting names a local one, and the error for columns that are not there."""
+"""Datasets: whether a setting names a local one, and errors for relative paths and columns that are not there."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -10,6 +10,17 @@ from core import SetupError
 def is_local(data: str) -> bool:
     """Whether `task.data` names a file or folder rather than a hub dataset (owner/name)."""
     return Path(data).expanduser().exists() or data.startswith(("/", ".", "~")) or data.count("/") != 1
+
+
+def need_whole_path(path: str, setting: str) -> None:
+    """Raises SetupError for a relative path to something that exists: jobs run in folders of their
+    own, and a study may be resumed from anywhere."""
+    place = Path(path).expanduser()
+    if place.exists() and not place.is_absolute():
+        raise SetupError(
+            f"{setting}: {path} is relative, but jobs run in folders of their own; give the whole path, "
+            f"{setting}={place.absolute()}"
+        )
 
 
 def need_columns(there: Iterable[object], columns: Mapping[str, str], where: str, also: str = "") -> None:

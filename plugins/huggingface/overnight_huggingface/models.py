@@ -8,9 +8,12 @@ from typing import Any
 
 from core import SetupError
 from overnight_huggingface import packaged
+from overnight_huggingface.data import need_whole_path
 from overnight_huggingface.hub import check_on_hub
 
 _ADAPTER = "adapter_config.json"
+# Weights for other libraries than torch, which a hub repository may hold beside those.
+_OTHER_FORMATS = ["*.pth", "*.gguf", "*.onnx", "*.onnx_data", "*.h5", "*.msgpack", "*.ot", "*.tflite", "original/*"]
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
@@ -34,9 +37,11 @@ class StartingModel:
         """
         if self.chat_template is not None and not Path(self.chat_template).expanduser().is_file():
             raise SetupError(f"task.chat_template: there is no file {self.chat_template}")
+        need_whole_path(self.chat_template or "/", "task.chat_template")
         if self.preset is not None:
             packaged.find(self.preset)
             return
+        need_whole_path(self.model, "task.model")
         folder = Path(self.model).expanduser()
         if not folder.exists() and self.model.count("/") == 1 and not self.model.startswith((".", "/", "~")):
             info = check_on_hub("model", self.model, self.revision, "task.model")
@@ -60,9 +65,7 @@ class StartingModel:
             from huggingface_hub import snapshot_download
 
             try:
-                snapshot_download(
-                    self.model, revision=self.revision, ignore_patterns=["*.pth", "*.gguf", "*.onnx", "original/*"]
-                )
+                snapshot_download(self.model, revision=self.revision, ignore_patterns=_OTHER_FORMATS)
             except Exception as error:
                 raise SetupError(f"task.model: {self.model} cannot be downloaded: {said(error)}") from error
 

@@ -116,6 +116,16 @@ def test_a_model_folder_that_is_none_is_refused_before_anything_runs(tmp_path: P
         build(model=str(tmp_path), data=data, chat_template="nowhere.jinja").check()
 
 
+def test_relative_paths_are_refused_with_the_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, model = write_data(tmp_path / "data"), tiny_chat.make(tmp_path / "m")
+    (tmp_path / "chat.jinja").write_text(tiny_chat.TEMPLATE)
+    monkeypatch.chdir(tmp_path)
+    good = {"model": str(model), "data": str(data)}
+    for setting, path in (("data", "data"), ("model", "./m"), ("chat_template", "chat.jinja")):
+        with pytest.raises(SetupError, match=rf"give the whole path, task.{setting}={tmp_path}/"):
+            build(**{**good, setting: path}).check()
+
+
 def test_data_that_cannot_work_is_refused_before_anything_runs(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data")
     options = {"model": str(tiny_chat.make(tmp_path / "m")), "data": str(data)}

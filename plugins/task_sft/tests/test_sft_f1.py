@@ -247,6 +247,13 @@ def test_bad_settings_are_one_line_that_names_the_setting(changes: dict[str, Any
         task(**changes).check()
 
 
+def test_a_relative_path_is_refused_with_the_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.json").write_text(json.dumps(rows()))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SetupError, match=f"give the whole path, task.data={tmp_path}/mine.json"):
+        task(data="mine.json").check()
+
+
 def test_a_head_that_knows_the_labels_keeps_their_order(tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 

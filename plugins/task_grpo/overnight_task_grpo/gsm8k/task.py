@@ -19,7 +19,7 @@ from core import (
     TrainContext,
 )
 from overnight_huggingface.compute import on_device, set_up_cpu, weights_dtype
-from overnight_huggingface.data import is_local
+from overnight_huggingface.data import is_local, need_whole_path
 from overnight_huggingface.hub import check_columns, check_on_hub
 from overnight_huggingface.models import StartingModel
 from overnight_task_grpo.gsm8k import prompts
@@ -61,6 +61,7 @@ class GrpoGsm8k:
             if importlib.util.find_spec("reasoning_gym") is None:
                 raise SetupError("task.data: reasoning-gym is not installed; pip install reasoning-gym")
         elif is_local(config.data):
+            need_whole_path(config.data, "task.data")
             read(config, "train")
             read(config, "test")
         else:

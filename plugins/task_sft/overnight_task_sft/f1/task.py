@@ -7,7 +7,7 @@ from typing import Any
 
 from core import EvaluateContext, Evaluation, ModelFacts, Objective, Preflight, SetupError, Space, Split, TrainContext
 from overnight_huggingface.compute import set_up_cpu
-from overnight_huggingface.data import is_local
+from overnight_huggingface.data import is_local, need_whole_path
 from overnight_huggingface.hub import check_columns, check_on_hub
 from overnight_huggingface.models import StartingModel
 from overnight_task_sft.f1 import scoring, splits
@@ -51,6 +51,7 @@ class SftF1:
         """Are model and data there, and is the data about two classes? See core.contracts.ChecksItself."""
         self._start.check(_EXAMPLES[self._config.form], chat=self._config.form == "generative")
         if is_local(self._config.data):
+            need_whole_path(self._config.data, "task.data")
             cut = splits.split(self._config)
             self._check_words(cut.negative, cut.positive)
         else:
