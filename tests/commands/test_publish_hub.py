@@ -62,6 +62,14 @@ def _whole(hub: HubServer, bundle: Bundle) -> None:
         assert repo.files[name] == content
 
 
+def _published_before(publish: Publish, hub: HubServer, tmp_path: Path) -> Bundle:
+    """Another trial of the study, while the first one and an old file are at the hub."""
+    publish()
+    hub.repos["me/it"].files["pytorch_model.bin"] = b"old"
+    save_model(checkpoint(tmp_path, 2), seed=5)
+    return gather(study(tmp_path), 2, "me/it")
+
+
 def test_what_is_downloaded_is_what_was_published_in_one_commit(
     publish: Publish, hub: HubServer, bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -92,10 +100,7 @@ def test_publishing_again_sends_no_weights_and_makes_no_commit(
 def test_another_trial_of_the_study_replaces_the_files_and_removes_the_rest(
     publish: Publish, hub: HubServer, bundle: Bundle, tmp_path: Path
 ) -> None:
-    publish()
-    hub.repos["me/it"].files["pytorch_model.bin"] = b"old"
-    save_model(checkpoint(tmp_path, 2), seed=5)
-    other = gather(study(tmp_path), 2, "me/it")
+    other = _published_before(publish, hub, tmp_path)
     publish(bundle=other)
     _whole(hub, other)
 
@@ -197,10 +202,7 @@ def test_a_connection_cut_for_good_is_named_and_may_be_tried_again(publish: Publ
 def test_a_commit_whose_answer_is_lost_counts_also_where_it_deleted_files(
     publish: Publish, hub: HubServer, bundle: Bundle, tmp_path: Path
 ) -> None:
-    publish()
-    hub.repos["me/it"].files["pytorch_model.bin"] = b"old"
-    save_model(checkpoint(tmp_path, 2), seed=5)
-    other = gather(study(tmp_path), 2, "me/it")
+    other = _published_before(publish, hub, tmp_path)
     hub.fault("/commit/", LOST)
     publish(bundle=other)
     _whole(hub, other)
