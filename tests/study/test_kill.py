@@ -1,5 +1,6 @@
 """Controllers that are killed or interrupted: nothing lost, nothing repeated, nothing left running."""
 
+import contextlib
 import os
 import random
 import signal
@@ -63,6 +64,21 @@ def processes_of(directory: Path) -> Iterator[int]:
                 yield int(entry.name)
 
 
+def described(directory: Path) -> list[str]:
+    """What each process that is left is, for the failure's message."""
+    found = []
+    for pid in processes_of(directory):
+        place = Path(f"/proc/{pid}")
+        with contextlib.suppress(OSError):
+            command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            stat = (place / "stat").read_text().rpartition(")")[2].split()
+            waits = (place / "wchan").read_text()
+            found.append(
+                f"{pid} in {(place / 'cwd').readlink()}: {command} state={stat[0]} parent={stat[1]} in {waits}"
+            )
+    return found
+
+
 def none_left(directory: Path, patience_s: float = 10.0) -> bool:
     end = time.monotonic() + patience_s
     while list(processes_of(directory)) and time.monotonic() < end:
@@ -88,7 +104,7 @@ def test_kill_9_in_mid_trial_then_resume_finishes_the_same_study(tmp_path: Path)
     wait_for(directory, ev.TrialEnded, 2)
     controller.send_signal(signal.SIGKILL)
     controller.wait()
-    assert none_left(directory), list(processes_of(directory))
+    assert none_left(directory), described(directory)
     # A child forked but not yet replaced by its program holds the dead controller's lock for an instant.
     end = time.monotonic() + 10
     while read_facts(directory).state != "killed" and time.monotonic() < end:
@@ -117,7 +133,7 @@ def test_kills_at_random_instants_lose_and_repeat_nothing(tmp_path: Path) -> Non
         time.sleep(rng.uniform(0.1, 1.2))
         controller.send_signal(signal.SIGKILL)
         controller.wait()
-        assert none_left(directory), list(processes_of(directory))
+        assert none_left(directory), described(directory)
         if read_facts(directory).state == "finished":
             break
         controller = subprocess.Popen(

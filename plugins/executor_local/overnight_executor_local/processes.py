@@ -58,10 +58,11 @@ def send(pids: list[int], number: int) -> None:
 def kill_all(find: Callable[[], list[int]], rounds: int = 200) -> bool:
     """SIGKILL what `find` finds until it finds nothing; False if something stays.
 
-    Stopped first, so that a fork bomb cannot outrun the round that kills it.
+    Stopped first, so that a fork bomb cannot outrun the round that kills it; and nothing must be
+    found twice, since a process born while the first look listed the others is in neither list.
     """
     for _ in range(rounds):
-        pids = find()
+        pids = find() or find()
         if not pids:
             return True
         send(pids, signal.SIGSTOP)

@@ -3,7 +3,8 @@
 Run as a program of its own, with the standard library only so that it starts in milliseconds:
 `python -I -S supervisor.py JOBDIR LIVENESS_FD`. It is a child subreaper, so that a job's
 processes come back to it however they detach; the controller holds the other end of LIVENESS_FD
-and its death, of whatever kind, closes that end.
+and its death, of whatever kind, closes that end. A thread of its own watches that end, so that a
+disk that stalls the log or a report does not keep a dead controller's job alive.
 """
 
 import collections
@@ -15,6 +16,7 @@ import resource
 import select
 import signal
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -105,6 +107,7 @@ class Supervisor:
         self.status: int | None = None
         self.rss_kb = 0
         self.kill_at: float | None = None
+        self.over = threading.Event()
         self.started = time.monotonic()
         self.deadline = self.started + self.order["deadline_s"]
 
@@ -118,30 +121,39 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.signal(signal.SIGTERM, lambda number, frame: self.stop("cancelled"))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if select.select([self.liveness], [], [], 0.0)[0]:
+            self.write("exit.json", self.verdict(True) | {"reason": "controller-died"})
+            return
         log_r, log_w = os.pipe()
         self.pid = start_job(self.order, log_w)
         os.close(log_w)
+        threading.Thread(target=self.guard, daemon=True).start()
         self.write("supervisor.json", {"pid": os.getpid(), "start": processes.start_time(os.getpid()),
                                        "began": self.started})  # fmt: skip
         log = BoundedLog(os.path.join(self.folder, "log.txt"), self.order["max_log_bytes"])
-        watched = {log_r, self.liveness, wake_r}
+        watched = {log_r, wake_r}
         while self.status is None:
             ready, _, _ = select.select(list(watched), [], [], self.patience())
             if log_r in ready and not self.take(log, log_r):
                 watched.discard(log_r)
-            if self.liveness in ready and os.read(self.liveness, 1) == b"":
-                watched.discard(self.liveness)
-                self.kill_at = time.monotonic()
-                self.reason = self.reason or "controller-died"
             if wake_r in ready:
                 os.read(wake_r, 4096)
             self.check_times()
             self.reap()
+        self.over.set()
         gone = processes.kill_all(lambda: processes.descendants(os.getpid()))
         while log_r in watched and select.select([log_r], [], [], 0.0)[0] and self.take(log, log_r):
             pass
         log.close()
         self.write("exit.json", self.verdict(gone))
+
+    def guard(self) -> None:
+        """Kill the job when the controller dies; nothing here may wait for a disk."""
+        os.read(self.liveness, 1)  # nothing is ever written: this returns at the other end's close
+        self.reason = self.reason or "controller-died"
+        while not self.over.is_set():
+            processes.send(processes.descendants(os.getpid()), signal.SIGKILL)
+            self.over.wait(0.05)
 
     def take(self, log: BoundedLog, fd: int) -> bool:
         data = os.read(fd, _CHUNK)
@@ -196,9 +208,7 @@ class Supervisor:
     def write(self, name: str, content: dict) -> None:
         path = os.path.join(self.folder, name)
         with open(path + ".partial", "w", encoding="utf-8") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
+            json.dump(content, file)  # not synced: what ends the machine ends the job too
         os.replace(path + ".partial", path)
 
 

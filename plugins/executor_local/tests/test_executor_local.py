@@ -1,5 +1,6 @@
 """The local executor: the contract, and that nothing of a trial ever stays behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import overnight_executor_local
 from core import Job, Resources
 from core.plugins import discover
 from core.testing import ExecutorConformance
 
+_SUPERVISOR = Path(overnight_executor_local.__file__).with_name("supervisor.py")
 _ANCHOR = "OVERNIGHT_TEST_ANCHOR"
 # A trial that starts a grandchild which detaches in every way it can and ignores SIGTERM.
 _STUBBORN = """
@@ -104,6 +107,49 @@ def test_a_killed_supervisor_leaves_nothing_once_somebody_looks(tmp_path: Path) 
     os.kill(supervisor, signal.SIGKILL)
     assert eventually(lambda: executor.poll([handle])[0].state == "lost")
     assert eventually(lambda: not left_over(tmp_path)), left_over(tmp_path)
+
+
+def supervised(folder: Path, code: str) -> tuple[subprocess.Popen[bytes], int]:
+    """A supervisor by itself on a job; also the end whose closing is the controller's death."""
+    order = {"folder": str(folder), "command": [sys.executable, "-c", code], "grace_s": 1.0, "deadline_s": 600.0,
+             "env": {_ANCHOR: str(folder)}, "max_log_bytes": 1 << 24}  # fmt: skip
+    (folder / "order.json").write_text(json.dumps(order))
+    reading, writing = os.pipe()
+    command = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(folder), str(reading)]
+    process = subprocess.Popen(command, pass_fds=[reading])
+    os.close(reading)
+    return process, writing
+
+
+def test_a_stalled_disk_does_not_keep_a_dead_controllers_job_alive(tmp_path: Path) -> None:
+    """The log goes to a pipe that nobody empties: the supervisor's writing to it stands still."""
+    os.mkfifo(tmp_path / "log.txt")
+    stalled = os.open(tmp_path / "log.txt", os.O_RDWR)
+    process, controller = supervised(tmp_path, _STUBBORN.replace('print("up"', 'print("up" * 10**6'))
+    assert eventually(lambda: len(left_over(tmp_path)) >= 2)
+    time.sleep(0.5)
+    assert process.poll() is None
+    os.close(controller)
+    assert eventually(lambda: not left_over(tmp_path)), left_over(tmp_path)
+    os.set_blocking(stalled, False)
+    while process.poll() is None:  # the disk is back
+        with contextlib.suppress(BlockingIOError):
+            os.read(stalled, 1 << 16)
+    os.close(stalled)
+    assert json.loads((tmp_path / "exit.json").read_text())["reason"] == "controller-died"
+
+
+def test_a_job_whose_controller_died_before_its_start_is_not_started(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    order = {"folder": str(tmp_path), "command": [sys.executable, "-c", "open('ran', 'w')"], "env": {},
+             "grace_s": 1.0, "deadline_s": 600.0, "max_log_bytes": 1 << 20}  # fmt: skip
+    (tmp_path / "order.json").write_text(json.dumps(order))
+    command = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(tmp_path), str(reading)]
+    subprocess.run(command, pass_fds=[reading], timeout=20, check=True)
+    os.close(reading)
+    assert json.loads((tmp_path / "exit.json").read_text())["reason"] == "controller-died"
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_end_of_a_trial_is_the_end_of_all_that_it_started(tmp_path: Path) -> None:
