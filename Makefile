@@ -10,7 +10,7 @@ PYPROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow e2e lint format docs bench wheels constraints clean
+.PHONY: help install run test test-slow faults e2e lint format docs bench wheels constraints clean
 
 help: ## show what can be typed
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ test: $(TEST_VENV)/.installed ## the fast tests, in a minute or two
 
 test-slow: $(TEST_VENV)/.installed ## the longer tests: whole sweeps, many kills, real training
 	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m slow
+
+faults: $(TEST_VENV)/.installed ## the fault matrix: what was injected, lost, repeated, orphaned, overspent
+	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 3 --dist loadfile tests/faults
 
 e2e: $(TEST_VENV)/.installed ## one real GRPO study, end to end, killed and resumed
 	@$(TEST_VENV)/bin/python -m pytest -q -m e2e
