@@ -39,6 +39,7 @@ class _Clock:
         self.seed, self.deadline_s, self.resume_from = 1, 3600.0, None
         self.cache, self.checkpoint_dir, self.rewards = _cache(), folder / "checkpoint", rewards
         self.checkpoint_dir.mkdir()
+        self.partial_dir = folder / "partial"
         self.ends: list[float] = []
 
     def report(self, step: int, total: int | None = None, **metrics: float) -> None:
@@ -46,6 +47,9 @@ class _Clock:
             self.ends.append(time.monotonic())
 
     def should_stop(self) -> bool:
+        return False
+
+    def partial_due(self) -> bool:
         return False
 
     def remaining(self) -> float:

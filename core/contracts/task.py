@@ -17,7 +17,9 @@ class TrainContext(Protocol):
     params: one value per parameter of the space. seed: of this training run. deadline_s:
     seconds this job may take in all. cache: as in `Task.prepare`. checkpoint_dir: an empty
     folder; whatever stands there at the end is the checkpoint. rewards: from the config's
-    `task.rewards`. resume_from: the partial checkpoint of an earlier attempt, or None.
+    `task.rewards`. partial_dir: a folder for partial checkpoints, each put there whole (by rename);
+    what stands there is saved when this attempt is lost. resume_from: a copy of the partial_dir
+    of an earlier attempt that was lost, or None; a task that cannot use it starts from the beginning.
     """
 
     params: Mapping[str, Scalar]
@@ -26,6 +28,7 @@ class TrainContext(Protocol):
     cache: Path
     checkpoint_dir: Path
     rewards: tuple[WeightedReward, ...]
+    partial_dir: Path
     resume_from: Path | None
 
     def report(self, step: int, total: int | None = None, **metrics: float) -> None:
@@ -34,6 +37,11 @@ class TrainContext(Protocol):
 
     def should_stop(self) -> bool:
         """Whether to end early (cancelled, or the deadline is near): save and return."""
+        ...
+
+    def partial_due(self) -> bool:
+        """Whether a partial checkpoint should be saved now: True once per interval of the study's
+        `partial_every_s`, counted from the start of training, and once when training is told to stop."""
         ...
 
     def remaining(self) -> float:

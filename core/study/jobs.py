@@ -7,11 +7,11 @@ from core.contracts import BASELINE, Job, Trial
 from core.journal.events import Phase
 from core.study.layout import Layout
 from core.study.parts import Parts
-from core.worker.spec import CHECKPOINT, EVALUATION, FILENAME, METRICS, RESULT, WorkerSpec
+from core.worker.spec import CHECKPOINT, EVALUATION, FILENAME, METRICS, PARTIAL, RESULT, RESUME, WorkerSpec
 
 _OUTPUTS: dict[Phase, tuple[str, ...]] = {
     "prepare": (RESULT, METRICS),
-    "train": (RESULT, METRICS, CHECKPOINT),
+    "train": (RESULT, METRICS, CHECKPOINT, PARTIAL),
     "validation": (RESULT, METRICS, EVALUATION),
     "test": (RESULT, METRICS, EVALUATION),
 }
@@ -44,11 +44,14 @@ def build_job(
         preflight=parts.settings.guard.preflight if phase == "prepare" else "off",
         baseline=number == BASELINE,
         deadline_s=deadline_s,
+        partial_every_s=parts.settings.partial_every_s,
     )
     _write(order, spec.model_dump_json(indent=2))
     files = {FILENAME: order}
     if phase in ("validation", "test") and number != BASELINE:
         files[CHECKPOINT] = layout.checkpoint(number)
+    if phase == "train" and layout.partial(number).is_dir():
+        files[RESUME] = layout.partial(number)
     return Job(
         token=token(study_id, number, phase, attempt),
         owner=study_id,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.journal.events import Phase
 from core.journal.store import FILENAME
-from core.worker.spec import CHECKPOINT
+from core.worker.spec import CHECKPOINT, PARTIAL
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Layout:
 
     def checkpoint(self, number: int) -> Path:
         return self.trial(number) / CHECKPOINT
+
+    def partial(self, number: int) -> Path:
+        """The partial checkpoints that a lost attempt left, until the trial has trained."""
+        return self.trial(number) / PARTIAL
 
     def order(self, number: int, phase: Phase) -> Path:
         """The spec.json that a job of this phase was given."""

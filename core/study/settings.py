@@ -51,7 +51,8 @@ class StudySettings(PluginConfig):
     retries: how often a job is started again after its machine was lost. poll_s: seconds
     between looks at running jobs. grace_s: seconds between SIGTERM and SIGKILL, which the
     budget reserves too. console: how the terminal shows the study. trackers_timeout_s: how long
-    the end waits for trackers.
+    the end waits for trackers. partial_every_s: seconds between partial checkpoints of training,
+    from which a trial goes on whose machine or controller was lost.
     max_failures: consecutive failed trials after which the study stops, resumable.
     """
 
@@ -73,3 +74,4 @@ class StudySettings(PluginConfig):
     grace_s: float = Field(default=10.0, ge=0)
     console: Literal["auto", "live", "plain", "quiet"] = "auto"
     trackers_timeout_s: float = Field(default=60.0, ge=0)
+    partial_every_s: float = Field(default=300.0, gt=0)

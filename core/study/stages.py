@@ -79,6 +79,12 @@ def retests_due(fold: Fold) -> list[Trial]:
     return [trial for trial in due if trial.number not in proposed]
 
 
+def baseline_seconds(fold: Fold) -> float:
+    """Seconds that evaluating the baseline took; 0 while unknown."""
+    job = fold.records[BASELINE].job("validation")
+    return job.ended.seconds if job and job.ended else 0.0
+
+
 def failures_in_a_row(fold: Fold) -> int:
     """How many trials failed since the last one that completed."""
     count = 0

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 import sys
 import time
 import traceback
@@ -11,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.contracts import Evaluation, HasPreflight, SetupError, Task, WeightedReward
+from core.contracts import Evaluation, HasPreflight, Scalar, SetupError, Task, WeightedReward
 from core.errors import UsageError
 from core.plugins import Registry, discover
 from core.worker.contexts import EvaluationContext, TrainingContext, cache_dir
 from core.worker.result import JobResult, write_items, write_result
-from core.worker.spec import CHECKPOINT, FILENAME, WorkerSpec
+from core.worker.spec import CHECKPOINT, FILENAME, PARTIAL, RESUME, WorkerSpec
 from core.worker.timing import Startup, peak_memory
 
 
@@ -54,7 +55,7 @@ def _preflight(task: Task, spec: WorkerSpec, registry: Registry, folder: Path) -
     if spec.preflight == "off" or not isinstance(task, HasPreflight):
         return JobResult("succeeded")
     params, rewards = task.space.defaults(), build_rewards(registry, spec.rewards)
-    context = TrainingContext(params, spec.seed, rewards, folder / CHECKPOINT, spec.deadline_s, spec.stop_margin_s)
+    context = _training_context(spec, params, rewards, folder)
     found = task.preflight(context)
     if found.refusals and spec.preflight == "refuse":
         return JobResult("failed", "; ".join(found.refusals), "preflight", preflight=found)
@@ -66,12 +67,31 @@ def _train(task: Task, spec: WorkerSpec, registry: Registry, folder: Path, start
     checkpoint.mkdir(exist_ok=True)
     params = task.space.check(spec.params)
     rewards = build_rewards(registry, spec.rewards)
-    context = TrainingContext(params, spec.seed, rewards, checkpoint, spec.deadline_s, spec.stop_margin_s)
+    context = _training_context(spec, params, rewards, folder)
+    context.partial_dir.mkdir(exist_ok=True)
     task.train(context)
+    shutil.rmtree(context.partial_dir, ignore_errors=True)
     if not any(checkpoint.iterdir()):
         return JobResult("failed", "training ended without leaving a checkpoint", "exception")
     details = startup.figures(context.first_report, context.first_step) | peak_memory()
     return JobResult("succeeded", stopped_early=context.should_stop(), details=details)
+
+
+def _training_context(
+    spec: WorkerSpec, params: Mapping[str, Scalar], rewards: tuple[WeightedReward, ...], folder: Path
+) -> TrainingContext:
+    earlier = folder / RESUME
+    return TrainingContext(
+        params,
+        spec.seed,
+        rewards,
+        folder / CHECKPOINT,
+        spec.deadline_s,
+        spec.stop_margin_s,
+        folder / PARTIAL,
+        spec.partial_every_s,
+        earlier if earlier.is_dir() else None,
+    )
 
 
 def _evaluate(task: Task, spec: WorkerSpec, folder: Path) -> JobResult:

@@ -69,6 +69,8 @@ class TrainingContext(JobContext):
         checkpoint_dir: Path,
         deadline_s: float,
         stop_margin_s: float,
+        partial_dir: Path,
+        partial_every_s: float,
         resume_from: Path | None = None,
     ) -> None:
         super().__init__(deadline_s, stop_margin_s)
@@ -76,7 +78,20 @@ class TrainingContext(JobContext):
         self.seed = seed
         self.rewards = rewards
         self.checkpoint_dir = checkpoint_dir
+        self.partial_dir = partial_dir
         self.resume_from = resume_from
+        self._partial_every_s = partial_every_s
+        self._partial_at = time.monotonic() + partial_every_s
+        self._saved_at_the_end = False
+
+    def partial_due(self) -> bool:
+        """See core.contracts.TrainContext."""
+        now, ending = time.monotonic(), self.should_stop() and not self._saved_at_the_end
+        self._saved_at_the_end |= ending
+        if now < self._partial_at and not ending:
+            return False
+        self._partial_at = now + self._partial_every_s
+        return True
 
 
 class EvaluationContext(JobContext):

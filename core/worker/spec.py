@@ -11,6 +11,8 @@ RESULT = "result.json"
 METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint"
 EVALUATION = "evaluation.jsonl"
+PARTIAL = "partial"
+RESUME = "resume"
 
 
 class WorkerSpec(PluginConfig):
@@ -21,6 +23,7 @@ class WorkerSpec(PluginConfig):
     params, seed: of the trial; used by "train". preflight: what "prepare" does about what the
     task's preflight finds. baseline: evaluate the untouched model.
     deadline_s: seconds the executor grants; the worker asks training to stop a little earlier.
+    partial_every_s: seconds between partial checkpoints of training.
     """
 
     phase: Literal["prepare", "train", "validation", "test"]
@@ -32,3 +35,4 @@ class WorkerSpec(PluginConfig):
     baseline: bool = False
     deadline_s: float
     stop_margin_s: float = 20.0
+    partial_every_s: float = 300.0

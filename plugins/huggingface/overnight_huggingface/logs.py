@@ -4,9 +4,11 @@ import logging
 import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from core import TrainContext
+from overnight_huggingface import partial
 
 
 def be_quiet() -> None:
@@ -48,6 +50,11 @@ def reporter(context: TrainContext, total: int, names: Mapping[str, str]) -> Any
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if context.should_stop():
                 control.should_training_stop = True
+            if state.global_step < total and context.partial_due():
+                control.should_save = True
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            partial.keep(Path(args.output_dir) / f"checkpoint-{state.global_step}", context)
 
     return Reporter()
 
@@ -57,6 +64,6 @@ def run_and_save(trainer: Any, tokenizer: Any, context: TrainContext) -> None:
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=partial.to_go_on_from(context))
     trainer.model.save_pretrained(context.checkpoint_dir)
     tokenizer.save_pretrained(context.checkpoint_dir)

@@ -162,6 +162,38 @@ def test_grpo_more_than_doubles_the_default_starting_model_and_a_bad_learning_ra
     assert ruined < 0.5 * base
 
 
+@pytest.mark.slow
+def test_training_goes_on_from_a_partial_checkpoint_to_the_same_weights(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    from core import WeightedReward
+
+    registry = discover()
+    task = registry.build("task", {"name": "grpo_arithmetic"})
+    (tmp_path / "cache").mkdir()
+    task.prepare(tmp_path / "cache")
+    reward = WeightedReward("exact_match", 1.0, registry.build("reward", {"name": "exact_match"}))
+
+    def trained(name: str, **more: Any) -> Context:
+        (tmp_path / name).mkdir()
+        params = {**task.space.defaults(), "steps": 6}
+        context = Context(
+            tmp_path / "cache", tmp_path / "sealed", tmp_path / name, params=params, rewards=(reward,), **more
+        )
+        task.train(context)
+        return context
+
+    whole = trained("whole")
+    lost = trained("lost", partial_each_step=True, stop_after=4)
+    assert [folder.name for folder in lost.partial_dir.iterdir()] == ["checkpoint-4"]
+    (lost.partial_dir / "checkpoint-9").mkdir()  # half-written: no trainer_state.json
+    resumed = trained("resumed", resume_from=lost.partial_dir)
+    assert [step for step, _, metrics in whole.steps if "loss" in metrics] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _, metrics in resumed.steps if "loss" in metrics] == [5, 6]
+    expected, got = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "resumed"))
+    assert all(got[name].allclose(weights, atol=1e-6) for name, weights in expected.items())
+
+
 def test_the_card_says_that_it_is_a_toy() -> None:
     found = discover().build("task", {"name": "grpo_arithmetic"}).model_facts()
     assert found.base_model is None
