@@ -9,6 +9,12 @@ from core.study.effects import Collected
 # The job did not fail: its machine or its controller went away under it.
 _RETRY_STATES = ("lost", "preempted")
 _RETRY_REASONS = ("controller-died", "interrupted")
+# An executor's word for the limit that a job passed: what it did, and the failure's kind.
+_LIMITS = {
+    "oom": ("ran out of memory", "oom"),
+    "too-many-processes": ("started too many processes", "processes"),
+    "disk-limit": ("wrote more than its share of the disk", "disk"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,14 @@ def explain(observation: Observation, collected: Collected, deadline_s: float) -
     """Why the job failed, or None if it succeeded."""
     if observation.reason == "deadline":
         return Failure(f"killed at its deadline of {deadline_s:g} s", "deadline")
-    if observation.reason == "oom":
-        return Failure("killed because it ran out of memory", "oom")
+    trail = f"; its last words: {collected.last_line}" if collected.last_line else ""
+    if observation.reason in _LIMITS:
+        said, kind = _LIMITS[observation.reason]
+        return Failure(f"killed because it {said}{trail}", kind)
     result = collected.result
     if result is not None and result.status == "failed":
         return Failure(result.error or "failed without a message", result.error_kind or "exception")
     code = observation.exit_code
-    trail = f"; its last words: {collected.last_line}" if collected.last_line else ""
     if code is not None and code < 0:
         return Failure(f"killed by {_signal_name(-code)}{trail}", "signal")
     if code:

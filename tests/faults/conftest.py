@@ -49,8 +49,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for report in terminalreporter.stats.get(outcome, []):
             found = tests.setdefault(report.nodeid, {"broken": False, "ran": False})
             found["broken"] |= outcome in ("failed", "error")
-            found["ran"] |= report.when == "call"
-            found.update(dict(report.user_properties))
+            found["ran"] |= getattr(report, "when", "") == "call"
+            found.update(dict(getattr(report, "user_properties", [])))
     rows: dict[int, tuple[str, str, Tally, bool]] = {}
     for test in tests.values():
         for number, name, promise in test.get("faults", []) if test["ran"] else []:

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from core.contracts import Observation
+from core.study.effects import Collected
+from core.study.failures import explain
 from core.study.launch import Outcome
 
 Run = Callable[..., Outcome]
@@ -85,3 +88,15 @@ def test_a_failing_tracker_is_reported_once_and_harms_nothing(run: Run) -> None:
     said = [notice.text for notice in outcome.facts.notices if "jsonlines" in notice.text]
     assert len(said) == 1
     assert "the tracker is out of order in trial_finished" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"), [("oom", "oom"), ("too-many-processes", "processes"), ("disk-limit", "disk")]
+)
+def test_a_passed_limit_is_named_with_the_last_words(reason: str, kind: str) -> None:
+    seen = Observation("s/1/train/a1", "failed", -9, reason)
+    failure = explain(seen, Collected(last_line="overnight: killed: it held 1.05 GiB"), 60.0)
+    assert failure is not None
+    assert failure.kind == kind
+    assert failure.error.startswith("killed because it ")
+    assert failure.error.endswith("its last words: overnight: killed: it held 1.05 GiB")

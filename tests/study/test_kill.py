@@ -1,22 +1,20 @@
 """Controllers that are killed or interrupted: nothing lost, nothing repeated, nothing left running."""
 
-import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core.contracts import Trial
 from core.journal import events as ev
-from core.journal.store import Journal
 from core.study.launch import read_facts
 from support import QUICK, overnight
+from witness import assert_whole, described, events, none_left, processes_of, wait_for
 
 SLOW_STEPS = ("task.step_s=0.15", "budget.trials=3", "executor.slots=2")
 
@@ -30,72 +28,6 @@ def start(directory: Path, *more: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def events(directory: Path) -> list[ev.Event]:
-    with Journal.open(directory / "journal.db", readonly=True) as journal:
-        return [entry.event for entry in journal.entries()]
-
-
-def wait_for(directory: Path, condition: type[ev.Event], count: int = 1, patience_s: float = 30.0) -> None:
-    """Until the journal holds so many events of a kind."""
-    end = time.monotonic() + patience_s
-    while time.monotonic() < end:
-        if (directory / "journal.db").exists():
-            try:
-                if sum(isinstance(event, condition) for event in events(directory)) >= count:
-                    return
-            except Exception:  # noqa: BLE001 - the very first instant: the tables are being made
-                time.sleep(0.01)
-        time.sleep(0.02)
-    raise AssertionError(f"no {condition.__name__} within {patience_s} s")
-
-
-def processes_of(directory: Path) -> Iterator[int]:
-    """Living processes (not zombies) that work in the study directory."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                place = str((entry / "cwd").readlink())
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if place.startswith(f"{directory}/") and state not in "ZX":
-                yield int(entry.name)
-
-
-def described(directory: Path) -> list[str]:
-    """What each process that is left is, for the failure's message."""
-    found = []
-    for pid in processes_of(directory):
-        place = Path(f"/proc/{pid}")
-        with contextlib.suppress(OSError):
-            command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            stat = (place / "stat").read_text().rpartition(")")[2].split()
-            waits = (place / "wchan").read_text()
-            found.append(
-                f"{pid} in {(place / 'cwd').readlink()}: {command} state={stat[0]} parent={stat[1]} in {waits}"
-            )
-    return found
-
-
-def none_left(directory: Path, patience_s: float = 10.0) -> bool:
-    end = time.monotonic() + patience_s
-    while list(processes_of(directory)) and time.monotonic() < end:
-        time.sleep(0.02)
-    return not list(processes_of(directory))
-
-
-def assert_whole(directory: Path, trials: int) -> None:
-    """Every trial ended exactly once, trained to success exactly once, and was decided once."""
-    recorded = events(directory)
-    ended = [event.trial for event in recorded if isinstance(event, ev.TrialEnded)]
-    assert sorted(ended) == list(range(trials + 1))
-    for kind, phase in ((ev.JobEnded, "train"), (ev.JobEnded, "validation")):
-        done = [e.trial for e in recorded if isinstance(e, kind) and e.phase == phase and e.state == "succeeded"]
-        assert sorted(done) == sorted(set(done)), f"a finished {phase} was run again"
-    assert sum(isinstance(event, ev.TestOpened) for event in recorded) == 1
-    assert [type(event) for event in recorded].count(ev.StudyFinished) == 1
 
 
 def test_kill_9_in_mid_trial_then_resume_finishes_the_same_study(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What this machine has: cores, memory, GPUs; without importing torch."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,8 +13,12 @@ def cores() -> int:
 
 
 def memory_gb() -> float:
-    """Physical memory in GiB."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    """Memory in GiB: the machine's, or what its container may use if that is less."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroups 2 and 1
+        with contextlib.suppress(OSError, ValueError):  # not that version, or "max"
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text(encoding="ascii")))
+    return min(limits) / 2**30
 
 
 def gpu_ids() -> list[int]:

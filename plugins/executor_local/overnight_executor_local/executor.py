@@ -11,11 +11,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
-
-from core import Caps, Handle, Job, Manifest, NotYet, Observation, Offer, PluginConfig, Reaped, Resources
-from overnight_executor_local import devices, folder, processes
-from overnight_executor_local.environment import JOB, OWNER, job_environment
+from core import Caps, Handle, Job, Manifest, NotYet, Observation, Offer, Reaped, Resources
+from overnight_executor_local import devices, folder, order, places, processes
+from overnight_executor_local.config import LocalConfig
+from overnight_executor_local.environment import JOB, OWNER
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _STREAMS = {"log": "log.txt", "metrics": "metrics.jsonl"}
@@ -26,23 +25,17 @@ class LocalExecutor:
     """Runs each trial as an isolated process tree on this machine.
 
     A supervisor process per job holds the job's whole tree: it ends it at the deadline, on
-    cancel, and when this controller dies (also grandchildren that detach), keeps the log within
-    bounds and says in exit.json how it ended.
+    cancel, beyond its limits and when this controller dies (also grandchildren that detach; with
+    `detach` jobs go on then), keeps the log within bounds and says in exit.json how it ended.
     """
 
-    class Config(PluginConfig):
-        """slots: jobs at once. gpus: ids to hand out. threads_per_slot: of BLAS and torch.
-        max_log_mb: MiB a job's log may take. keep_env: further variables that jobs may see."""
+    Config = LocalConfig
 
-        slots: Literal["auto"] | PositiveInt = "auto"
-        gpus: Literal["auto"] | tuple[NonNegativeInt, ...] = "auto"
-        threads_per_slot: Literal["auto"] | PositiveInt = "auto"
-        max_log_mb: float = Field(default=16.0, gt=0)
-        keep_env: tuple[str, ...] = ()
-
-    def __init__(self, config: Config, workspace: Path) -> None:
+    def __init__(self, config: LocalConfig, workspace: Path) -> None:
         self._config = config
-        self._workspace = Path(workspace)
+        self._workspace = Path(workspace).absolute()
+        if config.confine == "auto":
+            places.refuse_wide(self._workspace, config.writable)
         self._gpus = devices.gpu_ids() if config.gpus == "auto" else list(config.gpus)
         auto = len(self._gpus) or min(4, devices.cores())
         self._slots = max(1, auto if config.slots == "auto" else config.slots)
@@ -54,7 +47,7 @@ class LocalExecutor:
 
     def caps(self) -> Caps:
         """See core.contracts.Executor."""
-        return Caps(slots=self._slots)
+        return Caps(slots=self._slots, detached=self._config.detach)
 
     def offers(self, request: Resources) -> Sequence[Offer]:
         """This machine, free of charge, if it is big enough."""
@@ -74,19 +67,13 @@ class LocalExecutor:
             if self._traces(place):
                 return self._handle(token)
             shutil.rmtree(place, ignore_errors=True)  # a folder that a killed submit half made
+            self._workspace.mkdir(parents=True, exist_ok=True)
             gpus = self._take_gpus(token, job.resources.gpus)
-            command = [sys.executable, *job.command[1:]] if job.command[0] == "python" else list(job.command)
-            order = {
-                "folder": str(place),
-                "command": command,
-                "env": job_environment(token, job.owner, job.env, self._config.keep_env, gpus, self._threads),
-                "deadline_s": job.deadline_s,
-                "grace_s": job.grace_s,
-                "max_log_bytes": int(self._config.max_log_mb * 2**20),
-                "hardware": self._hardware(job.resources.gpus),
-            }
             try:
-                folder.make(place, job, order)
+                told = order.build(self._config, self._workspace, place, job, gpus, self._slots, self._threads)
+                if told["tmp"]:
+                    Path(told["tmp"]).mkdir(mode=0o700, exist_ok=True)
+                folder.make(place, job, told | {"hardware": self._hardware(job.resources.gpus)})
                 self._spawn(token, place)
             except BaseException:
                 self._release(token)
@@ -130,6 +117,8 @@ class LocalExecutor:
                 processes.send([pid], signal.SIGKILL)
             raise NotYet(handle.token)
         processes.kill_all(lambda: processes.marked(lambda env: env.get(JOB) == handle.token))
+        if tmp := (folder.read(place / "order.json") or {}).get("tmp"):
+            shutil.rmtree(tmp, ignore_errors=True)
         shutil.rmtree(place, ignore_errors=True)
         self._release(handle.token)
 
@@ -147,7 +136,7 @@ class LocalExecutor:
     # Inside.
 
     def _place(self, token: str) -> Path:
-        return self._workspace.absolute() / folder.slug(token)
+        return self._workspace / folder.slug(token)
 
     def _handle(self, token: str) -> Handle:
         return Handle(token, str(self._place(token).name))
@@ -182,12 +171,11 @@ class LocalExecutor:
 
     def _supervisor(self, token: str, place: Path) -> int | None:
         """The pid of the job's supervisor while it lives."""
+        if known := folder.read(place / "supervisor.json"):
+            return int(known["pid"]) if processes.start_time(known["pid"]) == known["start"] else None
         if token in self._started:
             process = self._started[token][0]
             return process.pid if process.poll() is None else None
-        known = folder.read(place / "supervisor.json")
-        if known and processes.start_time(known["pid"]) == known["start"]:
-            return int(known["pid"])
         return None
 
     def _observe(self, token: str) -> Observation:
@@ -229,12 +217,21 @@ class LocalExecutor:
         return f"{self._threads} of {devices.cores()} CPU cores"
 
     def _take_gpus(self, token: str, count: int) -> list[int]:
-        taken = {gpu for held in self._held.values() for gpu in held}
+        taken = {gpu for held in self._held.values() for gpu in held} | self._taken_before()
         free = [gpu for gpu in self._gpus if gpu not in taken]
         if len(free) < count:
             raise RuntimeError(f"{count} GPUs are needed, {len(free)} of {len(self._gpus)} are free")
         self._held[token] = free[:count]
         return free[:count]
+
+    def _taken_before(self) -> set[int]:
+        """GPUs of detached jobs that an earlier controller started and that still run."""
+        found: set[int] = set()
+        for place in self._workspace.glob("*/") if self._config.detach and self._gpus else []:
+            job = folder.read(place / "job.json")
+            if job and job["token"] not in self._started and self._supervisor(job["token"], place) is not None:
+                found |= set((folder.read(place / "order.json") or {}).get("gpus", []))
+        return found
 
     def _release_gpus(self, token: str) -> None:
         self._held.pop(token, None)

@@ -3,16 +3,15 @@
 Run as a program of its own, with the standard library only so that it starts in milliseconds:
 `python -I -S supervisor.py JOBDIR LIVENESS_FD`. It is a child subreaper, so that a job's
 processes come back to it however they detach; the controller holds the other end of LIVENESS_FD
-and its death, of whatever kind, closes that end. A thread of its own watches that end, so that a
-disk that stalls the log or a report does not keep a dead controller's job alive.
+and its death, of whatever kind, closes that end: the job's end too, unless it was ordered detached.
+A thread of its own watches that end, memory and processes, so that a disk that stalls the log or a
+report delays none of that.
 """
 
-import collections
 import contextlib
 import ctypes
 import json
 import os
-import resource
 import select
 import signal
 import sys
@@ -20,10 +19,20 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import processes  # beside this file, not in a package: -I -S has no site-packages
+import landlock  # beside this file, not in a package: -I -S has no site-packages
+import processes
+from joblog import BoundedLog
+from limits import Limits, kernel_oom_kills
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _CHUNK = 1 << 16
+# Seconds between looks, at least and at most, and how much longer than a look the pause after it is.
+_LOOK_S, _DISK_S, _LAZINESS = (0.1, 0.5), (0.5, 30.0), 30
+
+
+def pause_after(began: float, bounds: tuple[float, float]) -> float:
+    """Seconds to wait after a look that began at this monotonic time, so that looking stays cheap."""
+    return min(bounds[1], max(bounds[0], _LAZINESS * (time.monotonic() - began)))
 
 
 def prctl(option: int, value: int) -> None:
@@ -32,47 +41,14 @@ def prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-class BoundedLog:
-    """A file that keeps the first three quarters and the last quarter of `limit` bytes."""
-
-    def __init__(self, path: str, limit: int) -> None:
-        self._file = open(path, "ab", buffering=0)  # open for the job's life
-        self._room = limit * 3 // 4
-        self._tail: collections.deque[bytes] = collections.deque()
-        self._tail_limit = limit - self._room
-        self._tail_size = self._dropped = 0
-
-    def write(self, data: bytes) -> None:
-        head, rest = data[: self._room], data[self._room :]
-        if head:
-            self._room -= len(head)
-            self._put(head)
-        if rest:
-            self._tail.append(rest)
-            self._tail_size += len(rest)
-            while self._tail_size > self._tail_limit:
-                old = self._tail.popleft()
-                spare = self._tail_size - len(old)
-                keep = old[len(old) - max(0, self._tail_limit - spare) :] if spare < self._tail_limit else b""
-                if keep:
-                    self._tail.appendleft(keep)
-                self._tail_size = spare + len(keep)
-                self._dropped += len(old) - len(keep)
-
-    def close(self) -> None:
-        if self._dropped:
-            self._put(f"\n[... {self._dropped} bytes of output left out here ...]\n".encode())
-        self._put(b"".join(self._tail))
-        self._file.close()
-
-    def _put(self, data: bytes) -> None:
-        # A full disk must not stop the job's output from being drained: what cannot be kept is
-        # dropped, and the job's own writes fail with the same error, where it matters.
-        with contextlib.suppress(OSError):
-            self._file.write(data)
+def take_precedence() -> None:
+    """Let this thread run before any number of a job's processes, where that is allowed (root);
+    others share the processor with a fork bomb, in a scheduling group of their own."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
 
-def start_job(order: dict, log_fd: int) -> int:
+def start_job(order: dict, limits: Limits, log_fd: int) -> int:
     """Fork and exec the command in a session of its own; returns its pid."""
     supervisor = os.getpid()
     pid = os.fork()
@@ -83,11 +59,16 @@ def start_job(order: dict, log_fd: int) -> int:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != supervisor:
             os._exit(125)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log_fd, 1)
         os.dup2(log_fd, 2)
         os.chdir(order["folder"])
+        limits.impose()
+        if confine := order.get("confine"):
+            try:
+                landlock.confine(confine["folders"], confine["contents"])
+            except landlock.Unavailable as error:
+                os.write(2, f"overnight: this job's writes are not confined to its folder: {error}\n".encode())
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         os.execvpe(order["command"][0], order["command"], order["env"])
     except BaseException as error:  # in a forked child, nothing may pass this line
@@ -99,19 +80,28 @@ class Supervisor:
     """Watches one job until nothing of it is left, then writes exit.json."""
 
     def __init__(self, folder: str, liveness: int) -> None:
-        with open(os.path.join(folder, "order.json"), encoding="utf-8") as file:
+        os.chdir(folder)  # from here on, a folder that is deleted or replaced is not written in
+        with open("order.json", encoding="utf-8") as file:
             self.order = json.load(file)
-        self.folder = folder
         self.liveness = liveness
-        self.reason = ""
+        self.detached = bool(self.order.get("detach"))
+        self.tmp = self.order.get("tmp")
+        self.limits = Limits(self.order.get("limits", {}), [folder, *([self.tmp] if self.tmp else [])])
+        self.reason = self.note = ""
         self.status: int | None = None
         self.rss_kb = 0
         self.kill_at: float | None = None
         self.over = threading.Event()
+        self.judging = threading.Lock()  # over ending the job and finding fault with it
         self.started = time.monotonic()
         self.deadline = self.started + self.order["deadline_s"]
+        self.disk_at = self.started + _DISK_S[0]
+        self.oom_kills = kernel_oom_kills()
 
     def run(self) -> None:
+        # A folder has one supervisor: one that a killed controller had only just started may find
+        # the folder remade, and another supervisor in it.
+        os.close(os.open("supervised", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         prctl(_PR_SET_CHILD_SUBREAPER, 1)
         os.set_inheritable(self.liveness, False)
         wake_r, wake_w = os.pipe()
@@ -121,16 +111,18 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.signal(signal.SIGTERM, lambda number, frame: self.stop("cancelled"))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if select.select([self.liveness], [], [], 0.0)[0]:
+        if not self.detached and select.select([self.liveness], [], [], 0.0)[0]:
             self.write("exit.json", self.verdict(True) | {"reason": "controller-died"})
             return
-        log_r, log_w = os.pipe()
-        self.pid = start_job(self.order, log_w)
-        os.close(log_w)
-        threading.Thread(target=self.guard, daemon=True).start()
+        # First the record, then the job: a controller that finds no record may start it again.
         self.write("supervisor.json", {"pid": os.getpid(), "start": processes.start_time(os.getpid()),
                                        "began": self.started})  # fmt: skip
-        log = BoundedLog(os.path.join(self.folder, "log.txt"), self.order["max_log_bytes"])
+        log_r, log_w = os.pipe()
+        self.pid = start_job(self.order, self.limits, log_w)
+        os.close(log_w)
+        threading.Thread(target=self.guard, daemon=True).start()
+        take_precedence()
+        log = BoundedLog("log.txt", self.order["max_log_bytes"])
         watched = {log_r, wake_r}
         while self.status is None:
             ready, _, _ = select.select(list(watched), [], [], self.patience())
@@ -140,19 +132,42 @@ class Supervisor:
                 os.read(wake_r, 4096)
             self.check_times()
             self.reap()
-        self.over.set()
+        with self.judging:
+            self.over.set()
+        processes.kill_tree(os.getpid())
         gone = processes.kill_all(lambda: processes.descendants(os.getpid()))
         while log_r in watched and select.select([log_r], [], [], 0.0)[0] and self.take(log, log_r):
             pass
-        log.close()
+        self.diagnose()
+        log.close(f"overnight: killed: {self.note}" if self.note else "")
+        self.clear_tmp()
         self.write("exit.json", self.verdict(gone))
 
     def guard(self) -> None:
-        """Kill the job when the controller dies; nothing here may wait for a disk."""
-        os.read(self.liveness, 1)  # nothing is ever written: this returns at the other end's close
-        self.reason = self.reason or "controller-died"
+        """Kill the job when the controller dies, when it holds too much memory or is too many
+        processes; nothing here may wait for a disk."""
+        take_precedence()
+        pause = _LOOK_S[0]
         while not self.over.is_set():
-            processes.send(processes.descendants(os.getpid()), signal.SIGKILL)
+            # Nothing is ever written to it: it is readable once the other end is closed.
+            if select.select([] if self.detached else [self.liveness], [], [], pause)[0]:
+                self.kill("controller-died", "")
+                return
+            began = time.monotonic()
+            if found := self.limits.exceeded_by(os.getpid()):
+                self.kill(*found)
+                return
+            pause = pause_after(began, _LOOK_S)
+
+    def kill(self, reason: str, note: str) -> None:
+        """SIGKILL the tree and keep at it until the main loop has seen its end."""
+        with self.judging:
+            if self.over.is_set() or self.status is not None:
+                return
+            if not self.reason:
+                self.reason, self.note = reason, note
+        while not self.over.is_set() and self.status is None:
+            processes.kill_tree(os.getpid())
             self.over.wait(0.05)
 
     def take(self, log: BoundedLog, fd: int) -> bool:
@@ -161,7 +176,7 @@ class Supervisor:
         return bool(data)
 
     def patience(self) -> float:
-        until = self.deadline if self.kill_at is None else self.kill_at
+        until = min(self.deadline if self.kill_at is None else self.kill_at, self.disk_at)
         return max(0.0, min(until - time.monotonic(), 3600.0))
 
     def stop(self, reason: str) -> None:
@@ -173,7 +188,7 @@ class Supervisor:
 
     def grace(self) -> float:
         try:
-            with open(os.path.join(self.folder, "cancel.json"), encoding="utf-8") as file:
+            with open("cancel.json", encoding="utf-8") as file:
                 return float(json.load(file)["grace_s"])
         except (OSError, ValueError, KeyError):
             return float(self.order["grace_s"])
@@ -185,6 +200,11 @@ class Supervisor:
             self.kill_at = now + 0.05
         elif self.kill_at is None and now >= self.deadline:
             self.stop("deadline")
+        if now >= self.disk_at:
+            if not self.reason and (found := self.limits.full()):
+                self.reason, self.note = found
+                processes.kill_tree(os.getpid())
+            self.disk_at = time.monotonic() + pause_after(now, _DISK_S)
 
     def reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -196,6 +216,23 @@ class Supervisor:
                     self.status = os.waitstatus_to_exitcode(status)
                     self.rss_kb = usage.ru_maxrss
 
+    def diagnose(self) -> None:
+        """What the kernel did to a job that nobody here killed, as far as it can be told."""
+        if self.reason or not self.status:
+            return
+        if found := self.limits.full():
+            self.reason, self.note = found
+        elif self.status == -signal.SIGXFSZ:
+            self.reason, self.note = "disk-limit", "it wrote a file larger than executor.disk_gb allows"
+        elif self.status == -signal.SIGKILL and kernel_oom_kills() > self.oom_kills:
+            self.reason, self.note = "oom", "by the kernel, which was out of memory"
+
+    def clear_tmp(self) -> None:
+        if self.tmp:
+            import shutil  # slow to import, and wanted once at the end
+
+            shutil.rmtree(self.tmp, ignore_errors=True)
+
     def verdict(self, gone: bool) -> dict:
         return {
             "exit_code": self.status,
@@ -206,10 +243,9 @@ class Supervisor:
         }
 
     def write(self, name: str, content: dict) -> None:
-        path = os.path.join(self.folder, name)
-        with open(path + ".partial", "w", encoding="utf-8") as file:
+        with open(name + ".partial", "w", encoding="utf-8") as file:
             json.dump(content, file)  # not synced: what ends the machine ends the job too
-        os.replace(path + ".partial", path)
+        os.replace(name + ".partial", name)
 
 
 if __name__ == "__main__":

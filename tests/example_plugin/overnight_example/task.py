@@ -21,6 +21,7 @@ from core import (
     Space,
     SpaceConfig,
 )
+from overnight_example import faults
 
 _SPACE = {
     "x": FloatParam(low=-2.0, high=2.0, default=1.5),
@@ -69,13 +70,18 @@ class Quadratic:
             if self._config.fault == "no_checkpoint":
                 return
         rng = random.Random(context.seed)
-        for step in range(1, self._config.steps + 1):
+        for step in range(_steps_done(context.resume_from) + 1, self._config.steps + 1):
             if context.should_stop():
                 break
             time.sleep(self._config.step_s)
             context.report(step, self._config.steps, loss=x * x / step)
+            if context.partial_due():
+                (context.partial_dir / "step.new").write_text(str(step))
+                (context.partial_dir / "step.new").rename(context.partial_dir / "step")
         weights = {"x": x, "luck": rng.uniform(-0.02, 0.02)}
         (context.checkpoint_dir / "weights.json").write_text(json.dumps(weights))
+        if x > self._config.fault_above:
+            faults.spoil_checkpoint(self._config.fault, context.checkpoint_dir)
 
     def evaluate(self, checkpoint, split, context):
         weights = {"x": 1.8, "luck": 0.0}
@@ -87,11 +93,24 @@ class Quadratic:
         if self._config.fault == "nan_score" and checkpoint is not None and weights["x"] > self._config.fault_above:
             return Evaluation(split, "hit_rate", math.nan, len(scores), 0.0, 1.0)
         context.report(len(scores), len(scores))
-        return Evaluation.from_items(split, "hit_rate", scores)
+        evaluation = Evaluation.from_items(split, "hit_rate", scores)
+        if checkpoint is None or weights["x"] <= self._config.fault_above:
+            return evaluation
+        return faults.spoil_evaluation(self._config.fault, evaluation)
+
+
+def _steps_done(earlier):
+    """How far an attempt came that was lost; 0 if it left nothing that can be read."""
+    try:
+        return int((earlier / "step").read_text()) if earlier else 0
+    except (OSError, ValueError):
+        return 0
 
 
 def misbehave(fault, context):
     """Do what the fault says; returns for those that only disturb."""
+    if fault in faults.TRAINING:
+        faults.TRAINING[fault](context)
     if fault == "raise":
         raise ValueError("the gradient went \x1b[31mfor a walk")
     if fault == "hang":
