@@ -185,6 +185,20 @@ def test_interval_and_items_agree_with_a_plain_bootstrap(metric: Any) -> None:
     assert error == pytest.approx(np.std(again), rel=0.15)
 
 
+def test_the_test_split_has_no_say_in_the_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two splits with different best thresholds, scored by a model that reads the share off the text."""
+    texts = {"validation": [("0.2", 0), ("0.3", 0), ("0.4", 1)], "test": [("0.6", 0), ("0.7", 0), ("0.8", 1)]}
+    task = discover().build("task", {"name": "sft_f1", **SMALL})
+    monkeypatch.setattr(splits, "held_out", lambda config, part, sealed: texts[part])
+    monkeypatch.setattr(task, "_data", lambda cache: None)
+    monkeypatch.setattr(task._form, "scorer", lambda *given: lambda texts, context: [float(text) for text in texts])
+    context = Context(tmp_path / "cache", tmp_path / "sealed", tmp_path / "c")
+    found = {split: task.evaluate(None, split, context) for split in ("validation", "test")}
+    assert {evaluation.details["threshold"] for evaluation in found.values()} == {pytest.approx(0.35)}
+    assert found["validation"].value == 1.0
+    assert found["test"].value == pytest.approx(0.5), "all three are called positive, one is"
+
+
 def test_the_best_threshold_is_the_best_of_all() -> None:
     shares, truth = [0.1, 0.2, 0.3, 0.35, 0.6, 0.9], [0, 0, 1, 0, 1, 1]
     found = scoring.best_threshold(shares, truth, "f1")
