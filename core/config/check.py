@@ -111,6 +111,8 @@ def _check_key(override: Override, composed: DictConfig) -> None:
     node = OmegaConf.select(composed, parent, throw_on_resolution_failure=False) if parent else composed
     if OmegaConf.is_dict(node):
         siblings = [str(name) for name in node if name != "hydra"]
+        if last in siblings:
+            return  # a setting that must be given ("???") counts as absent for `select`
         if hint := did_you_mean(last, siblings):
             full = hint.replace("mean ", f"mean {parent}.") if parent else hint
             raise UsageError(f"{key}: no such setting.{full} Here: {listing(siblings)}")

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
-from core.config.check import check_overrides
+from core.config.check import _check_key, check_overrides
 from core.config.search_path import add_search_path
 from core.errors import UsageError
 from core.plugins import Registry, discover
@@ -68,3 +70,10 @@ def test_several_wrong_keys_are_all_named(registry: Registry) -> None:
     with pytest.raises(UsageError) as caught:
         check_overrides(["seed=one", "budget.trials=-1"], registry)
     assert {line.partition(":")[0] for line in str(caught.value).splitlines()} == {"seed", "budget.trials"}
+
+
+def test_a_setting_that_must_be_given_is_a_setting(registry: Registry) -> None:
+    parse = OverridesParser.create().parse_override
+    _check_key(parse("task.data=/data"), OmegaConf.create({"task": {"data": "???"}}))
+    with pytest.raises(UsageError, match=r"Did you mean task\.data"):
+        _check_key(parse("task.dta=/data"), OmegaConf.create({"task": {"data": "???"}}))

@@ -124,13 +124,20 @@ class LocalExecutor:
 
     def reap(self, owner: str, live: Collection[str]) -> Reaped:
         """See core.contracts.Executor."""
-        found = []
+        found: dict[str, None] = {}  # tokens in order
+
+        def left(env: dict[str, str]) -> bool:
+            stale = env.get(OWNER) == owner and env.get(JOB) not in live
+            if stale:
+                found.setdefault(env.get(JOB, "?"))
+            return stale
+
         for place in sorted(self._workspace.glob("*")) if self._workspace.is_dir() else []:
             job = folder.read(place / "job.json")
             if job and job["owner"] == owner and job["token"] not in live:
-                found.append(job["token"])
+                found.setdefault(job["token"])
                 self._cancel_now(job["token"])
-        processes.kill_all(lambda: processes.marked(lambda env: env.get(OWNER) == owner and env.get(JOB) not in live))
+        processes.kill_all(lambda: processes.marked(left))  # also jobs whose folder is gone
         return Reaped(tuple(found))
 
     # Inside.
@@ -197,11 +204,16 @@ class LocalExecutor:
 
     def _ended(self, token: str, place: Path, ended: dict[str, Any]) -> Observation:
         code, reason = ended["exit_code"], ended["reason"]
-        if reason == "controller-died":
-            state: Any = "lost"
+        whole = folder.read(place / "result.json") is not None
+        if reason == "controller-died" and whole:
+            # The job wrote its result, last and whole, before the controller's death reached it.
+            state: Any = "succeeded"
+            code, reason = (0 if code == 0 else None), ""
+        elif reason == "controller-died":
+            state = "lost"
         elif reason == "cancelled":
             state = "cancelled"
-        elif reason == "" and code == 0 and folder.read(place / "result.json") is not None:
+        elif reason == "" and code == 0 and whole:
             state = "succeeded"
         else:
             state = "failed"

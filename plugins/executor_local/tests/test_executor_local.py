@@ -100,6 +100,24 @@ def test_a_killed_controller_leaves_no_process_not_even_a_detached_one(tmp_path:
     assert executor.poll([handle])[0].reason == "controller-died"
 
 
+def test_a_job_that_wrote_its_result_before_its_controller_died_is_not_run_again(tmp_path: Path) -> None:
+    code = "open('new', 'w').write('{}'); import os, time; os.replace('new', 'result.json');" + (
+        "print('up', flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", _CONTROLLER, str(tmp_path), code]
+    controller = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert controller.stdout is not None
+    assert controller.stdout.readline() == "running\n"
+    controller.send_signal(signal.SIGKILL)
+    controller.wait()
+    executor = make(tmp_path)
+    handle = executor.find("s/1/train/a1")
+    assert eventually(lambda: executor.poll([handle])[0].state != "running")
+    (seen,) = executor.poll([handle])
+    assert (seen.state, seen.exit_code, seen.reason) == ("succeeded", None, "")
+    assert not left_over(tmp_path)
+
+
 def test_a_killed_supervisor_leaves_nothing_once_somebody_looks(tmp_path: Path) -> None:
     executor = make(tmp_path)
     started = job(_STUBBORN, tmp_path)
