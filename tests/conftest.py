@@ -15,8 +15,9 @@ from support import overnight, study_config
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the person's own cache."""
+    """No test reads or fills the person's own cache, nor their list of studies."""
     monkeypatch.setenv("OVERNIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -57,11 +57,19 @@ def described(directory: Path) -> list[str]:
     return found
 
 
-def none_left(directory: Path, patience_s: float = 10.0) -> bool:
+def left_after(directory: Path, patience_s: float = 10.0) -> list[str]:
+    """What still runs in the study directory after so many seconds, described; empty as soon as nothing does."""
     end = time.monotonic() + patience_s
-    while list(processes_of(directory)) and time.monotonic() < end:
+    while list(processes_of(directory)):
+        if time.monotonic() > end and (found := described(directory)):
+            return found
         time.sleep(0.02)
-    return not list(processes_of(directory))
+    return []
+
+
+def none_left(directory: Path, patience_s: float = 10.0) -> bool:
+    """Whether nothing runs there any more after so many seconds at most."""
+    return not left_after(directory, patience_s)
 
 
 def assert_whole(directory: Path, trials: int) -> None:

@@ -8,5 +8,6 @@ COMMANDS: dict[str, str] = {
     "report": "core.commands.report",
     "compare": "core.commands.compare",
     "publish": "core.commands.publish",
+    "reap": "core.commands.reap",
     "plugins": "core.commands.plugins",
 }

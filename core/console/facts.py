@@ -27,6 +27,8 @@ def status_json(facts: StudyFacts) -> dict[str, Any]:
         "incumbent": study.incumbent,
         "preflight": to_plain(facts.preflight) if facts.preflight else None,
         "running": {str(number): phase for number, phase in facts.phases.items()},
+        "plan": facts.plan,
+        "jobs": [to_plain(job) for job in facts.jobs],
         "spent": {"trials": _proposed(facts), "seconds": study.seconds, "usd": study.usd, "gpu_hours": study.gpu_hours},
         "limits": to_plain(facts.limits),
         "test_opened": list(facts.test_opened),

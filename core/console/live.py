@@ -78,7 +78,8 @@ class LiveConsole:
         head = Text.assemble(
             (study.name, "bold"), f"  task {study.task} · policy {study.policy} · executor {study.executor}"
         )
-        parts: list[RenderableType] = [head, Text(str(study.directory), style="dim"), self._trials(facts)]
+        parts: list[RenderableType] = [head, Text(str(study.directory), style="dim")]
+        parts += [Text(f"plan: {facts.plan}", style="dim"), self._trials(facts)]
         parts += [self._running(), self._standing(facts), self._budget(facts)]
         if facts.notices:
             parts.append(Text(f"notice: {facts.notices[-1].text}", style="yellow", overflow="ellipsis", no_wrap=True))

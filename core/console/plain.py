@@ -54,6 +54,8 @@ def describe(entry: Entry, facts: StudyFacts) -> str:
             verb = "resuming" if resumed else "starting"
             what = f"task {study.task}, policy {study.policy}, executor {study.executor}"
             return f"{verb} {study.name}: {what} in {study.directory}"
+        case ev.PlanMade(text=text):
+            return f"plan: {text}"
         case ev.TrialProposed(trial=0):
             return "preparing the task, then measuring the untouched starting model (baseline)"
         case ev.TrialProposed(trial=number, proposal=proposal):

@@ -1,5 +1,6 @@
 """Summaries: what a person reads in ten seconds, at the end of a study or in the middle."""
 
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -38,10 +39,31 @@ def print_status(facts: StudyFacts, console: Console | None = None) -> None:
     out.print(Text(f"{study.name} ({study.id}): {facts.state}", style="bold"))
     out.print(Text(f"task {study.task}, policy {study.policy}, executor {study.executor}, seed {study.seed}"))
     print_summary(facts, out)
-    for number, phase in facts.phases.items():
-        out.print(Text(f"trial {number}: {phase}"))
+    if facts.plan and facts.state != "finished":
+        out.print(Text(f"Plan: {facts.plan}"))
+    for line in running(facts, time.time()):
+        out.print(Text(line))
     if facts.state in ("interrupted", "killed"):
         out.print(Text(f"Continue with: python -m core resume {study.directory}"))
+
+
+def running(facts: StudyFacts, now: float) -> list[str]:
+    """What runs, and is billed, at the moment `now` (Unix seconds), as far as the journal knows."""
+    submitted = {job.trial for job in facts.jobs}
+    lines = [f"trial {number}: {phase} (starting)" for number, phase in facts.phases.items() if number not in submitted]
+    for job in facts.jobs:
+        age = max(0.0, now - job.since)
+        bill = f", about ${age / 3600 * job.usd_per_hour:.2f} so far" if job.usd_per_hour else ""
+        lines.append(
+            f"trial {job.trial}: {job.phase}, attempt {job.attempt}, for {duration(age)} on {job.hardware}{bill}"
+        )
+    if (rate := sum(job.usd_per_hour for job in facts.jobs)) > 0:
+        lines.append(f"Billed now: {len(facts.jobs)} jobs, ${rate:.2f} an hour")
+        if facts.state != "running":
+            lines.append(
+                f"No controller watches them; end them with: python -m core reap --running {facts.study.directory}"
+            )
+    return lines
 
 
 def print_comparison(studies: Sequence[StudyFacts], console: Console | None = None) -> None:

@@ -17,7 +17,8 @@ class Executor(Protocol):
     synchronous and are called from a small pool of worker threads, possibly concurrently for
     different jobs; none may wait for a job to end. A new instance on the same workspace (after
     a crash) finds the jobs of the old one. Raising anything but the errors named below is
-    reported and retried by core; it never loses the job.
+    reported and retried by core; it never loses the job. SetupError means that a person has to
+    act (credentials that expired): it stops the study at once, resumable.
     """
 
     def caps(self) -> Caps:

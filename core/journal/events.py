@@ -34,6 +34,16 @@ class ControllerStarted:
 
 
 @dataclass(frozen=True)
+class PlanMade:
+    """What a controller said before it started anything: how many trials, what they cost at most.
+    usd_per_hour: of one job, in US dollars, on `hardware`."""
+
+    text: str
+    hardware: str
+    usd_per_hour: float
+
+
+@dataclass(frozen=True)
 class TrialProposed:
     """A proposal became a trial. Trial 0 is the baseline."""
 
@@ -54,7 +64,8 @@ class BudgetReserved:
 
 @dataclass(frozen=True)
 class BudgetSettled:
-    """What that job really took; the rest of its reservation is free again."""
+    """What that job really took. A job that is billed until its machine is gone has a second one,
+    which closes its bill; then the rest of its reservation is free again."""
 
     token: str
     trial: int
@@ -184,6 +195,7 @@ class StudyFinished:
 Event = (
     StudyCreated
     | ControllerStarted
+    | PlanMade
     | TrialProposed
     | BudgetReserved
     | BudgetSettled

@@ -28,11 +28,26 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class RunningJob:
+    """A job that was submitted and has not ended, as far as the journal knows. since: Unix seconds.
+    usd_per_hour: what it is billed at, in US dollars."""
+
+    token: str
+    trial: int
+    phase: str
+    attempt: int
+    since: float
+    hardware: str
+    usd_per_hour: float
+
+
+@dataclass(frozen=True)
 class StudyFacts:
     """Everything known of a study at one moment.
 
     study: the snapshot that trackers get too (trials, incumbent, spent seconds/usd/gpu_hours).
     phases: what each running trial is doing: trial number → "train", "validation", "test".
+    jobs: what runs, and is billed, now. plan: how many trials at which cost, in one sentence.
     preflight: what the task measured before the first trial, if it measures anything.
     created_at, updated_at: Unix seconds of the first and last event. controllers: how many
     controllers worked on it (1 = never resumed). test_opened: trials whose test score was looked at.
@@ -46,6 +61,8 @@ class StudyFacts:
     state: StudyState = "running"
     notices: tuple[Notice, ...] = ()
     phases: dict[int, str] = field(default_factory=dict)
+    jobs: tuple[RunningJob, ...] = ()
+    plan: str = ""
     preflight: Preflight | None = None
     versions: dict[str, str] = field(default_factory=dict)
     created_at: float = 0.0

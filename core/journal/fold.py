@@ -1,59 +1,61 @@
 """The fold: a study's state, computed from its journal and from nothing else."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.contracts import BASELINE, BudgetView, Handle, Param, Preflight, Space, Study, StudyView, Trial
+from core.contracts import BASELINE, BudgetView, Param, Preflight, Space, Study, StudyView, Trial
 from core.contracts.codec import from_plain
 from core.errors import JournalError
 from core.journal import events as ev
-from core.journal.events import Entry, Phase
-from core.journal.facts import Limits, Notice, StudyFacts, StudyState
+from core.journal.events import Entry
+from core.journal.facts import Limits, Notice, RunningJob, StudyFacts, StudyState
+from core.journal.records import JobRecord, TrialRecord
+
+__all__ = ["Fold", "JobRecord", "Kept", "TrialRecord"]
 
 
-@dataclass
-class JobRecord:
-    """One job of a trial: intended, then submitted (a handle), then ended."""
+@dataclass(frozen=True)
+class Kept:
+    """What the snapshot holds of a fold. seq: up to which event (0: there is none). trials,
+    notices: how many of them have a row there."""
 
-    token: str
-    trial: int
-    phase: Phase
-    attempt: int
-    deadline_s: float
-    handle: Handle | None = None
-    ended: ev.JobEnded | None = None
-
-
-@dataclass
-class TrialRecord:
-    """A trial with its jobs, the newest last."""
-
-    trial: Trial
-    jobs: list[JobRecord] = field(default_factory=list)
-    evaluated_seq: int = 0
-
-    def job(self, phase: Phase) -> JobRecord | None:
-        """The latest job of a phase."""
-        return next((job for job in reversed(self.jobs) if job.phase == phase), None)
+    seq: int = 0
+    trials: int = 0
+    notices: int = 0
 
 
 class Fold:
-    """A study's state; `apply` each entry in order."""
+    """A study's state; `apply` each entry in order.
+
+    records: every trial, by number. open: the trials that have not ended, live_jobs: the jobs
+    that were intended and have not ended (token → job); both are what changes from tick to tick,
+    however long the study. ended: trial numbers in the order in which they ended. told: trials
+    that the trackers were told of. settled_*: what was spent so far (seconds of jobs, US dollars,
+    GPU-hours). kept: what the snapshot has of it; stale: trials that changed since.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.created: ev.StudyCreated | None = None
         self.config: dict[str, Any] = {}
         self.records: dict[int, TrialRecord] = {}
+        self.open: dict[int, TrialRecord] = {}
+        self.live_jobs: dict[str, JobRecord] = {}
+        self.stale: set[int] = set()
+        self.kept = Kept()
+        self._trials: dict[int, Trial] = {}
+        self._space: Space | None = None
         self.incumbent = 0
         self.notices: list[Notice] = []
         self.reserved: dict[str, ev.BudgetReserved] = {}
-        self.settled: list[ev.BudgetSettled] = []
+        self.settled_seconds = self.settled_usd = self.settled_gpu_hours = 0.0
         self.ended: list[int] = []
         self.told: set[int] = set()
         self.test_opened: tuple[int, ...] = ()
         self.preflight: Preflight | None = None
+        self.plan: ev.PlanMade | None = None
         self.finished: str | None = None
         self.state: StudyState = "running"
         self.controllers = 0
@@ -76,17 +78,22 @@ class Fold:
                 self.controllers += 1
                 self.state = "running"
                 self.config = config or self.config
+            case ev.PlanMade() as event:
+                self.plan = event
             case ev.TrialProposed(trial=number, proposal=proposal):
-                self.records[number] = TrialRecord(Trial(number, proposal, started_s=entry.elapsed_s))
+                self.put(TrialRecord(Trial(number, proposal, started_s=entry.elapsed_s)))
             case ev.BudgetReserved(token=token) as event:
                 self.reserved[token] = event
             case ev.BudgetSettled() as event:
                 self._settle(event)
             case ev.JobIntended(token, number, phase, attempt, deadline_s):
-                self.records[number].jobs.append(JobRecord(token, number, phase, attempt, deadline_s))
+                job = JobRecord(token, number, phase, attempt, deadline_s)
+                self.records[number].jobs.append(job)
+                self.live_jobs[token] = job
                 self._update(number, attempt=max(attempt, self.records[number].trial.attempt))
             case ev.JobSubmitted(token=token, trial=number, handle=handle):
-                self._job(number, token).handle = handle
+                job = self._job(number, token)
+                job.handle, job.since = handle, entry.at
             case ev.JobEnded() as event:
                 self._end_job(event)
             case ev.PreflightDone(preflight=found):
@@ -100,6 +107,8 @@ class Fold:
                 self._update(number, decision=decision)
             case ev.TrialEnded(trial=number, status=status, error=error, error_kind=kind):
                 self._update(number, status=status, error=error, error_kind=kind, ended_s=entry.elapsed_s)
+                self.open.pop(number, None)
+                self.records[number].place = len(self.ended)
                 self.ended.append(number)
             case ev.IncumbentChanged(trial=number):
                 self.incumbent = number
@@ -114,9 +123,20 @@ class Fold:
             case ev.StudyFinished(reason=reason):
                 self.state, self.finished = "finished", reason
 
+    def put(self, record: TrialRecord) -> None:
+        """Take in a record: a trial just proposed, or one from the snapshot."""
+        number = record.trial.number
+        self.records[number], self._trials[number] = record, record.trial
+        if record.trial.status == "running":
+            self.open[number] = record
+        else:
+            self.open.pop(number, None)
+
     def _settle(self, event: ev.BudgetSettled) -> None:
         self.reserved.pop(event.token, None)
-        self.settled.append(event)
+        self.settled_seconds += event.seconds
+        self.settled_usd += event.usd
+        self.settled_gpu_hours += event.gpu_hours
         trial = self.records[event.trial].trial
         self._update(
             event.trial,
@@ -127,28 +147,50 @@ class Fold:
 
     def _end_job(self, event: ev.JobEnded) -> None:
         self._job(event.trial, event.token).ended = event
+        self.live_jobs.pop(event.token, None)
         trial = self.records[event.trial].trial
         metrics = {**trial.metrics, **event.metrics} if event.phase == "train" else trial.metrics
         self._update(event.trial, metrics=metrics, hardware=event.hardware or trial.hardware)
 
     def _job(self, number: int, token: str) -> JobRecord:
-        return next(job for job in reversed(self.records[number].jobs) if job.token == token)
+        job = self.live_jobs.get(token)
+        return job or next(job for job in reversed(self.records[number].jobs) if job.token == token)
 
     def _update(self, number: int, **changes: Any) -> None:
         record = self.records[number]
-        record.trial = replace(record.trial, **changes)
+        record.trial = self._trials[number] = replace(record.trial, **changes)
+        self.stale.add(number)
 
     # What others see.
 
     @property
     def space(self) -> Space:
         """The search space the study was created with."""
-        return Space({name: from_plain(Param, plain) for name, plain in self.creation.space.items()})  # type: ignore[arg-type]
+        if self._space is None:
+            plain = self.creation.space
+            self._space = Space({name: from_plain(Param, param) for name, param in plain.items()})  # type: ignore[arg-type]
+        return self._space
 
     @property
     def open_records(self) -> list[TrialRecord]:
         """Trials that have not ended, by number."""
-        return [record for record in self.records.values() if record.trial.status == "running"]
+        return list(self.open.values())
+
+    @property
+    def moving(self) -> dict[int, TrialRecord]:
+        """Trials that have not ended or of which a job is under way, by number."""
+        numbers = self.open.keys() | {job.trial for job in self.live_jobs.values()}
+        return {number: self.records[number] for number in sorted(numbers)}
+
+    @property
+    def running_jobs(self) -> list[JobRecord]:
+        """Jobs that were intended and have not ended, by trial."""
+        return sorted(self.live_jobs.values(), key=lambda job: job.trial)
+
+    @property
+    def settled(self) -> Sequence[ev.BudgetSettled]:
+        """All that was settled, summed up in one entry of no job and no trial."""
+        return (ev.BudgetSettled("", -1, self.settled_seconds, self.settled_usd, self.settled_gpu_hours),)
 
     def limits(self) -> Limits:
         """The budget in the configuration now in force."""
@@ -163,7 +205,7 @@ class Fold:
 
     def spent(self) -> tuple[float, float]:
         """US dollars and GPU-hours settled so far."""
-        return sum(entry.usd for entry in self.settled), sum(entry.gpu_hours for entry in self.settled)
+        return self.settled_usd, self.settled_gpu_hours
 
     def study(self, resumed: bool | None = None) -> Study:
         """The snapshot that trackers and reports get."""
@@ -179,7 +221,7 @@ class Fold:
             objective=created.objective,
             seed=created.seed,
             config=config,
-            trials=tuple(record.trial for record in self.records.values()),
+            trials=tuple(self._trials.values()),
             incumbent=self.incumbent,
             resumed=self.controllers > 1 if resumed is None else resumed,
             finished=self.finished,
@@ -204,13 +246,19 @@ class Fold:
             budget=budget,
         )
 
+    def _running(self) -> tuple[RunningJob, ...]:
+        hardware, price = (self.plan.hardware, self.plan.usd_per_hour) if self.plan else ("", 0.0)
+        return tuple(
+            RunningJob(job.token, job.trial, job.phase, job.attempt, job.since, hardware, price)
+            for job in sorted(self.live_jobs.values(), key=lambda job: job.token)
+            if job.handle is not None
+        )
+
     def facts(self) -> StudyFacts:
         """Everything known now, for console, report and status."""
         phases: dict[int, str] = {}
-        for record in self.records.values():
-            live = [job for job in record.jobs if job.ended is None]
-            if live:
-                phases[record.trial.number] = live[-1].phase
+        for job in self.running_jobs:
+            phases[job.trial] = job.phase
         return StudyFacts(
             study=self.study(),
             space=self.space,
@@ -218,6 +266,8 @@ class Fold:
             state=self.state,
             notices=tuple(self.notices),
             phases=phases,
+            jobs=self._running(),
+            plan=self.plan.text if self.plan else "",
             preflight=self.preflight,
             versions=self.creation.versions,
             created_at=self.created_at,

@@ -6,27 +6,35 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from core.errors import StudyBusy
+from core.errors import StudyBusy, StudyStopped
 
 FILENAME = "controller.lock"
+_NOTE = 512
 
 
 @contextmanager
 def controller_lock(directory: Path) -> Iterator[None]:
     """Hold the study for this process; the lock dies with the process, however it dies.
 
-    Raises StudyBusy, naming pid, host and start time of the other controller.
+    Raises StudyBusy, naming pid, host and start time of the other controller; StudyStopped where
+    nothing can be written or no file can be opened.
     """
-    descriptor = os.open(directory / FILENAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        descriptor = os.open(directory / FILENAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StudyStopped(
+            f"cannot lock {directory} for this controller: {error.strerror}; a study runs only where it can write"
+        ) from None
     try:
         if not _take(descriptor):
             raise StudyBusy(f"{directory} is being run by another controller{_holder(descriptor)}")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        # Padded and in one write: on a full disk the note is left as it was, and the lock still holds.
+        with suppress(OSError):
+            os.pwrite(descriptor, json.dumps(holder).encode().ljust(_NOTE), 0)
         yield
     finally:
         os.close(descriptor)

@@ -5,25 +5,19 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from core.contracts import ItemScore, Split
-from core.contracts.codec import dumps, from_plain
+from core.contracts.codec import dumps, from_plain, unknown_fields
 from core.errors import JournalError, UsageError
-from core.journal import events
+from core.journal import events, reading, schema
 from core.journal.events import Entry, Event
 
-SCHEMA_VERSION = 1
 FILENAME = "journal.db"
 _KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
-_TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE events (seq INTEGER PRIMARY KEY, at REAL NOT NULL, elapsed_s REAL NOT NULL,
-                     kind TEXT NOT NULL, data TEXT NOT NULL);
-CREATE TABLE items (trial INTEGER NOT NULL, split TEXT NOT NULL, data BLOB NOT NULL,
-                    PRIMARY KEY (trial, split)) WITHOUT ROWID;
-"""
 
 
 class Journal:
@@ -45,8 +39,9 @@ class Journal:
         self._db = connection
         self._clock = clock
         self._wall = wall
+        self._checked = schema.version(connection) >= 2
         self._seq, self._base = self._last()
-        self._started = clock()
+        self._started, self._latest = clock(), self._base
 
     @classmethod
     def create(cls, path: Path, **clocks: Callable[[], float]) -> "Journal":
@@ -56,37 +51,48 @@ class Journal:
                 f"{path.parent} already holds a study; continue it with: python -m core resume {path.parent}"
             )
         try:
-            connection = _connect(path)
-            with connection:
-                connection.executescript("BEGIN;" + _TABLES)
-                connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+            connection = schema.connect(path)
+            schema.make(connection)
         except sqlite3.Error as error:
             raise UsageError(f"cannot write a journal in {path.parent}: {error}") from None
         return cls(connection, path, **clocks)
 
     @classmethod
     def open(cls, path: Path, *, readonly: bool = False, **clocks: Callable[[], float]) -> "Journal":
-        """An existing journal. Raises UsageError for no study, JournalError for a damaged one."""
+        """An existing journal; a writer brings one of an older schema up to this one.
+
+        Raises UsageError for no study or one of a newer schema, JournalError for a damaged file
+        or one that cannot be opened or written.
+        """
         if not path.is_file():
             raise UsageError(f"{path.parent} is no study: it has no {FILENAME}")
+        connection = None
         try:
-            connection = _connect(path, readonly=readonly)
-            row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-        except sqlite3.Error as error:
-            raise JournalError(f"{path} cannot be read as a journal: {error}") from None
-        version = int(row[0]) if row else 0
-        if version != SCHEMA_VERSION:
-            connection.close()
-            raise UsageError(
-                f"{path} has journal schema {version}, this Overnight reads {SCHEMA_VERSION}: "
-                f"use the version of Overnight that wrote it"
-            )
-        return cls(connection, path, **clocks)
+            connection = reading.connect(path) if readonly else schema.connect(path)
+            version = schema.version(connection)
+            if schema.OLDEST <= version < schema.VERSION and not readonly:
+                schema.migrate(connection)
+                version = schema.version(connection)
+            if schema.OLDEST <= version <= schema.VERSION:
+                return cls(connection, path, **clocks)
+        except (sqlite3.Error, OSError) as error:
+            _close(connection)
+            how = "read" if readonly else "read and written"
+            raise JournalError(f"{path} cannot be {how} as a journal: {error}") from None
+        except JournalError:
+            _close(connection)
+            raise
+        connection.close()
+        raise UsageError(
+            f"{path} has journal schema {version}, this Overnight reads {schema.VERSION}: "
+            f"use the version of Overnight that wrote it"
+        )
 
     @property
     def elapsed_s(self) -> float:
         """Seconds that controllers have worked on this study, this one included (monotonic)."""
-        return self._base + (self._clock() - self._started)
+        self._latest = max(self._latest, self._base + self._clock() - self._started)
+        return self._latest
 
     def append(self, *recorded: Event, items: Sequence[ItemScore] = ()) -> list[Entry]:
         """Record events in one durable transaction: all of them or none.
@@ -96,40 +102,104 @@ class Journal:
         """
         at, elapsed = self._wall(), self.elapsed_s
         entries = [Entry(self._seq + i, at, elapsed, event) for i, event in enumerate(recorded, 1)]
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            for entry in entries:
-                row = (entry.seq, at, elapsed, type(entry.event).__name__, dumps(entry.event))
-                self._db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
+        rows = [_row(entry) for entry in entries]
+        with self.writing() as db:
+            for entry, row in zip(entries, rows, strict=True):
+                db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", row)
                 if isinstance(entry.event, events.TrialEvaluated):
                     blob = zlib.compress(json.dumps([[item.id, item.score] for item in items]).encode())
-                    self._db.execute(
-                        "INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (entry.event.trial, entry.event.split, blob)
-                    )
+                    place = (entry.event.trial, entry.event.split, blob)
+                    db.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", place)
+        self._seq = entries[-1].seq if entries else self._seq
+        return entries
+
+    @property
+    def seq(self) -> int:
+        """The sequence number of the last event that this object wrote or found at its opening."""
+        return self._seq
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One durable transaction: everything in it or nothing. Raises JournalError if it fails."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._rollback()
             raise JournalError(f"cannot write {self.path}: {error}") from error
-        self._seq = entries[-1].seq
-        return entries
+        except BaseException:
+            self._rollback()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """What is read within belongs to one moment, whatever is written meanwhile."""
+        try:
+            self._db.execute("BEGIN")
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path} cannot be read: {error}") from error
+        try:
+            yield self._db
+        finally:
+            self._rollback()
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
-        """Every event in order, from the one after sequence number `after`."""
+        """Every event in order, from the one after sequence number `after`.
+
+        Raises JournalError at the first that is damaged or missing, UsageError at the first that
+        only a newer Overnight can read; all that were given before it are whole.
+        """
+        good = after
         try:
-            rows = self._db.execute("SELECT * FROM events WHERE seq > ? ORDER BY seq", (after,))
-            for seq, at, elapsed, kind, data in rows:
-                if kind not in _KINDS:
-                    raise JournalError(f"{self.path} holds an event {kind!r} of a newer Overnight (event {seq})")
-                yield Entry(seq, at, elapsed, from_plain(_KINDS[kind], json.loads(data)))
+            for seq, at, elapsed, kind, data, crc in self._rows(after):
+                if seq != good + 1:
+                    raise self._damaged(good, f"event {good + 1} is missing")
+                if crc is not None and crc != _crc(seq, at, elapsed, kind, data):
+                    raise self._damaged(good, f"event {seq} does not match its checksum")
+                yield Entry(seq, at, elapsed, self._event(seq, kind, data))
+                good = seq
         except (sqlite3.Error, ValueError) as error:
-            raise JournalError(f"{self.path} is damaged: {error}") from error
+            raise self._damaged(good, str(error).splitlines()[0]) from error
+
+    def _rows(self, after: int) -> Iterator[Any]:
+        crc = "crc" if self._checked else "NULL"
+        query = f"SELECT seq, at, elapsed_s, kind, data, {crc} FROM events WHERE seq > ? ORDER BY seq"
+        yield from self._db.execute(query, (after,))
+
+    def _event(self, seq: int, kind: str, data: str) -> Event:
+        if kind not in _KINDS:
+            raise self._newer(f"an event {kind!r}", seq)
+        plain = json.loads(data)
+        if unknown := unknown_fields(_KINDS[kind], plain):
+            raise self._newer(f"a field {unknown[0]!r} in an event {kind!r}", seq)
+        return from_plain(_KINDS[kind], plain)
+
+    def _newer(self, what: str, seq: int) -> UsageError:
+        return UsageError(
+            f"{self.path} holds {what} of a newer Overnight (event {seq}): use the version of Overnight that wrote it"
+        )
+
+    def _damaged(self, good: int, why: str) -> JournalError:
+        """What is wrong, how much is readable, and what a person can do."""
+        folder = self.path.parent
+        return JournalError(
+            f"{self.path} is damaged: {why}. Its first {good} events are readable: see them with "
+            f"python -m core status {folder}. To go on, put back a copy of {self.path.name} (with its -wal file, if "
+            f"there is one) from before the damage and resume; without one, start a new study in another directory"
+        )
 
     def items(self, trial: int, split: Split) -> tuple[ItemScore, ...]:
-        """The per-item scores of one evaluation; empty if there are none."""
-        row = self._db.execute("SELECT data FROM items WHERE trial = ? AND split = ?", (trial, split)).fetchone()
-        if row is None:
-            return ()
-        return tuple(ItemScore(key, score) for key, score in json.loads(zlib.decompress(row[0])))
+        """The per-item scores of one evaluation; empty if there are none. Raises JournalError for damage."""
+        query = "SELECT data FROM items WHERE trial = ? AND split = ?"
+        try:
+            row = self._db.execute(query, (trial, split)).fetchone()
+            found = json.loads(zlib.decompress(row[0])) if row else []
+        except (sqlite3.Error, zlib.error, ValueError) as error:
+            raise JournalError(
+                f"{self.path} is damaged: the item scores of trial {trial} on {split}: {error}"
+            ) from error
+        return tuple(ItemScore(key, score) for key, score in found)
 
     def close(self) -> None:
         """Close the file; a writer folds the write-ahead log back into it."""
@@ -147,7 +217,7 @@ class Journal:
         try:
             row = self._db.execute("SELECT seq, elapsed_s FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         except sqlite3.Error as error:
-            raise JournalError(f"{self.path} is damaged: {error}") from None
+            raise self._damaged(0, str(error)) from None
         return (int(row[0]), float(row[1])) if row else (0, 0.0)
 
     def _rollback(self) -> None:
@@ -160,21 +230,15 @@ class Journal:
                 return
 
 
-def _connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
-    if readonly:
-        uri = f"{path.resolve().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0, check_same_thread=False)
-        try:
-            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            # A journal on read-only media cannot have its shared-memory file made; without a
-            # write-ahead log beside it nobody is writing, and it can be read as it stands.
-            connection.close()
-            if Path(f"{path}-wal").exists():
-                raise
-            connection = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
-        return connection
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
+def _row(entry: Entry) -> tuple[int, float, float, str, str, int]:
+    kind, data = type(entry.event).__name__, dumps(entry.event)
+    return entry.seq, entry.at, entry.elapsed_s, kind, data, _crc(entry.seq, entry.at, entry.elapsed_s, kind, data)
+
+
+def _crc(seq: int, at: float, elapsed: float, kind: str, data: str) -> int:
+    return zlib.crc32(f"{seq} {float(at)!r} {float(elapsed)!r} {kind} {data}".encode())
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()

@@ -204,6 +204,7 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
         ("objective", f"{study.objective.direction} {study.objective.metric}"),
         ("seed", str(study.seed)),
         ("begun", began),
+        ("plan", facts.plan or "none was recorded"),
         ("ended because", study.finished or "it has not ended"),
         ("controllers", f"{facts.controllers}" + (" (resumed)" if facts.controllers > 1 else "")),
         (

@@ -4,65 +4,82 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
-from core.contracts import Ambiguous, Evaluation, Executor, Handle, Job, NotYet
+from core.contracts import Ambiguous, Evaluation, Executor, Handle, Job, NotYet, Offer
 from core.errors import StudyStopped
 from core.journal.events import Phase
+from core.study import partial
 from core.study.layout import Layout
+from core.study.patience import Patience, persist
 from core.worker.result import JobResult, read_items, read_result
-from core.worker.spec import CHECKPOINT, EVALUATION, METRICS
+from core.worker.spec import CHECKPOINT, EVALUATION, METRICS, RESULT
 
-T = TypeVar("T")
-_TRIES = 5
+# Seconds between looks for a job whose creation was not answered.
+_SEARCH_S = (0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What a job left, now in the study directory. problem: why it cannot be used, or None."""
+    """What a job left, now in the study directory. problem: why it cannot be used, or None.
+    partial: of a lost training, whether there is a partial checkpoint to go on from. absent: there
+    was no result.json at all."""
 
     result: JobResult | None = None
     evaluation: Evaluation | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     last_line: str = ""
     problem: str | None = None
+    partial: bool = False
+    absent: bool = False
 
 
-def submit(executor: Executor, job: Job, *, search_first: bool) -> Handle:
+def submit(
+    executor: Executor, job: Job, patience: Patience, *, search_first: bool, usd_per_hour: float | None
+) -> Handle | Offer:
     """Start a job exactly once, whatever answers get lost.
 
     search_first: look for the job by its token before creating it (after a restart).
+    usd_per_hour: the price that is reserved, None = nothing can cost anything. Returns the best
+    offer, and starts nothing, if it costs more than that now.
     Raises StudyStopped when the executor stays out of order.
     """
+    search = search_first
 
-    def once() -> Handle:
-        if search_first and (found := executor.find(job.token)):
+    def once() -> Handle | Offer:
+        nonlocal search
+        if search and (found := executor.find(job.token)):
             return found
+        offers = executor.offers(job.resources) if usd_per_hour is not None else ()
+        if offers and usd_per_hour is not None and offers[0].usd_per_hour > usd_per_hour * (1 + 1e-9):
+            return offers[0]
         try:
             return executor.submit(job, job.token)
         except Ambiguous:
             # The job may or may not exist. Submitting again with the same token is safe by
             # contract, but a listing that lags could hide the first one: ask a while.
-            for pause in (0.5, 1.0, 2.0, 4.0):
+            search = True
+            for pause in _SEARCH_S:
                 time.sleep(pause)
                 if found := executor.find(job.token):
                     return found
             raise
 
-    return persist(once, f"could not submit {job.token}")
+    return persist(once, f"could not submit {job.token}", patience)
 
 
-def collect(executor: Executor, handle: Handle, layout: Layout, trial: int, phase: Phase) -> Collected:
+def collect(
+    executor: Executor, handle: Handle, layout: Layout, trial: int, phase: Phase, patience: Patience
+) -> Collected:
     """Bring a job's outputs into the study directory; may be repeated.
 
     Raises StudyStopped when they cannot be fetched or written (disk full).
     """
     incoming = layout.trial(trial) / f".incoming-{phase}"
-    persist(lambda: executor.fetch(handle, incoming), f"could not fetch the outputs of {handle.token}")
+    persist(lambda: executor.fetch(handle, incoming), f"could not fetch the outputs of {handle.token}", patience)
     try:
+        absent = not (incoming / RESULT).exists()
         result = read_result(incoming)
         log = incoming / "log.txt"
         last_line = _last_line(log)
@@ -72,6 +89,7 @@ def collect(executor: Executor, handle: Handle, layout: Layout, trial: int, phas
         if result is not None and result.status == "succeeded":
             if phase == "train":
                 problem = _move_checkpoint(incoming / CHECKPOINT, layout.checkpoint(trial))
+                partial.forget(layout, trial)
             elif result.evaluation is not None:
                 evaluation, problem = _evaluation(result.evaluation, incoming / EVALUATION)
                 _move(incoming / EVALUATION, layout.items(trial, phase))
@@ -81,10 +99,10 @@ def collect(executor: Executor, handle: Handle, layout: Layout, trial: int, phas
         shutil.rmtree(incoming, ignore_errors=True)
     except OSError as error:
         raise StudyStopped(f"could not store the outputs of {handle.token}: {error}") from error
-    return Collected(result, evaluation, metrics, last_line, problem)
+    return Collected(result, evaluation, metrics, last_line, problem, absent=absent)
 
 
-def cancel(executor: Executor, handle: Handle, grace_s: float) -> None:
+def cancel(executor: Executor, handle: Handle, grace_s: float, patience: Patience) -> None:
     """Stop a job and delete what is left of it; returns when it is gone.
 
     Raises StudyStopped when it is still there long after the grace time.
@@ -92,7 +110,7 @@ def cancel(executor: Executor, handle: Handle, grace_s: float) -> None:
     end = time.monotonic() + grace_s + 30.0
     while True:
         try:
-            persist(lambda: executor.cancel(handle, grace_s), f"could not cancel {handle.token}")
+            persist(lambda: executor.cancel(handle, grace_s), f"could not cancel {handle.token}", patience)
             return
         except NotYet:
             if time.monotonic() > end:
@@ -100,23 +118,6 @@ def cancel(executor: Executor, handle: Handle, grace_s: float) -> None:
                     f"{handle.token} is still there {grace_s + 30:.0f} s after it was cancelled"
                 ) from None
             time.sleep(0.05)
-
-
-def persist(action: Callable[[], T], what: str) -> T:
-    """Do something with an executor, patiently: up to 5 tries, 0.2 to 3.2 seconds apart.
-
-    NotYet passes through. Raises StudyStopped with the last cause.
-    """
-    for attempt in range(1, _TRIES + 1):
-        try:
-            return action()
-        except (NotYet, StudyStopped):
-            raise
-        except Exception as error:
-            if attempt == _TRIES:
-                raise StudyStopped(f"{what} after {_TRIES} tries: {type(error).__name__}: {error}") from error
-            time.sleep(0.1 * 2**attempt)
-    raise AssertionError("unreachable")
 
 
 def last_metrics(path: Path) -> dict[str, float]:

@@ -1,30 +1,30 @@
 """The engine: the study loop, from ask to record; resume is the same loop on a replayed journal."""
 
-import sys
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, TypeVar
 
-from core.budget.ledger import Cost, Ledger, total
-from core.contracts import BASELINE, InvalidParams, Observation, Proposal
+from core.budget.ledger import Ledger
+from core.contracts import BASELINE, Handle, InvalidParams, Observation, Offer, Proposal
 from core.decision.judge import decide
-from core.errors import JournalError, OvernightError, StudyStopped
+from core.errors import OvernightError, StudyStopped
 from core.guard.live import Doomed, LiveGuard
 from core.journal import events as ev
 from core.journal.fold import JobRecord, TrialRecord
-from core.study import effects, stages
+from core.study import afford, bills, effects, partial, stages, stopping
 from core.study.failures import retriable
 from core.study.interrupt import Interrupt, Interrupted
-from core.study.jobs import build_job, deadline, token
+from core.study.jobs import build_job, token
 from core.study.layout import Layout
 from core.study.notifier import Notifier, drain
-from core.study.outcomes import conclude, job_ended
+from core.study.outcomes import conclude, given_up, unaffordable
 from core.study.parts import Parts
+from core.study.patience import Patience, persist
 from core.study.recorder import Recorder
-from core.study.watch import JobWatch, Look, judge, look, take_steps
+from core.study.watch import JobWatch, Look, judge, look, read, verdict
 
 T = TypeVar("T")
 
@@ -65,6 +65,8 @@ class Engine:
         self._policy_thread = ThreadPoolExecutor(1, thread_name_prefix="policy")
         self._pending: dict[str, _Pending] = {}
         self._watches: dict[str, JobWatch] = {}
+        self._patience = Patience()
+        self._bills = bills.Bills()
         self._adopt = {job.token for job in stages.running_jobs(self._fold)} if resumed else set[str]()
         self._told_policy = 0
         self._next_poll = 0.0
@@ -82,9 +84,10 @@ class Engine:
             while (reason := self._tick()) is None:
                 self._pause()
             self._settle_pending()
+            self._reap()
         except (Interrupted, OvernightError) as stop:
             self._stop_everything()
-            self._say_interrupted(stop)
+            stopping.say_interrupted(self._recorder, stop)
             raise
         except BaseException:
             self._stop_everything()
@@ -144,19 +147,27 @@ class Engine:
 
     def _intend(self, record: TrialRecord, phase: ev.Phase, attempt: int) -> JobRecord | None:
         number = record.trial.number
-        seconds = deadline(self._parts, phase)
-        left = self._ledger().left()
-        if phase == "train" and left.seconds is not None and (rest := left.seconds - 3 * self._baseline_s()) < seconds:
-            seconds = max(1.0, rest)
-            text = f"trial {number} may train for {seconds:.0f} s only: no more of the wall-clock budget is left"
-            self._recorder.record(ev.Noticed(text, number))
-        worst = self._parts.price.of(seconds + self._parts.settings.grace_s)
         key = token(self._fold.creation.study_id, number, phase, attempt)
+        grant = afford.grant(self._fold, self._parts, self._ledger(), number, phase)
+        if grant.refusal is not None:
+            if not grant.wait:
+                self._cannot_pay(JobRecord(key, number, phase, attempt, grant.seconds), grant.refusal)
+            return None
+        if grant.notice is not None:
+            self._recorder.record(ev.Noticed(grant.notice, number))
+        worst = afford.worst(self._parts, grant.seconds)
         self._recorder.record(
             ev.BudgetReserved(key, number, worst.seconds, worst.usd, worst.gpu_hours),
-            ev.JobIntended(key, number, phase, attempt, seconds),
+            ev.JobIntended(key, number, phase, attempt, grant.seconds),
         )
         return record.job(phase)
+
+    def _cannot_pay(self, job: JobRecord, why: str) -> None:
+        events, error = unaffordable(job, why)
+        self._recorder.record(*events)
+        self._tell_policy()
+        if error is not None:
+            raise error
 
     def _submit(self, record: TrialRecord, job: JobRecord) -> None:
         created = self._fold.creation
@@ -167,12 +178,30 @@ class Engine:
             )
         except OSError as error:
             raise StudyStopped(f"cannot write the job of trial {job.trial}: {error}") from error
-        executor, adopted = self._parts.executor, job.token in self._adopt
+        executor, adopted, patience = self._parts.executor, job.token in self._adopt, self._patience
+        reserved = self._fold.reserved[job.token]
+        free = reserved.usd == 0 and not self._parts.caps.priced
+        price = None if free else reserved.usd / reserved.seconds * 3600
         self._start(
             job.token,
-            lambda: effects.submit(executor, order, search_first=adopted),
-            lambda handle: self._recorder.record(ev.JobSubmitted(job.token, job.trial, handle)),
+            lambda: effects.submit(executor, order, patience, search_first=adopted, usd_per_hour=price),
+            lambda found: self._submitted(job, found),
         )
+
+    def _submitted(self, job: JobRecord, found: Handle | Offer) -> None:
+        if isinstance(found, Handle):
+            self._recorder.record(ev.JobSubmitted(job.token, job.trial, found))
+            return
+        # Nothing was started: it costs more now than is reserved for it.
+        text = f"a machine costs ${found.usd_per_hour:g} an hour now, it was ${self._parts.offer.usd_per_hour:g}"
+        self._parts = replace(self._parts, offer=found)
+        self._recorder.record(ev.Noticed(text))
+        worst = afford.worst(self._parts, job.deadline_s)
+        if why := afford.more(worst, self._ledger(), self._fold.reserved[job.token]):
+            self._recorder.record(*given_up(job))
+            self._cannot_pay(job, f"{text}, and {why}")
+        else:
+            self._recorder.record(ev.BudgetReserved(job.token, job.trial, worst.seconds, worst.usd, worst.gpu_hours))
 
     def _poll(self) -> None:
         now = time.monotonic()
@@ -185,9 +214,9 @@ class Engine:
         self._next_poll = now + self._parts.settings.poll_s
         if jobs:
             handles = [(job.handle, self._watches[job.token].offset) for job in jobs if job.handle]
-            executor = self._parts.executor
+            executor, patience = self._parts.executor, self._patience
             self._start(
-                "poll", lambda: effects.persist(lambda: look(executor, handles), "could not poll"), self._looked
+                "poll", lambda: persist(lambda: look(executor, handles), "could not poll", patience), self._looked
             )
 
     def _looked(self, found: Look) -> None:
@@ -195,42 +224,54 @@ class Engine:
             watch = self._watches[key]
             if watch.job.ended is not None or key in self._pending:
                 continue
-            before = watch.unreadable
-            steps = take_steps(watch, *found.chunks[key])
-            if watch.unreadable and not before:
-                text = f"trial {watch.job.trial} writes metrics that cannot be read; such lines are left out"
-                self._recorder.record(ev.Noticed(text, watch.job.trial))
+            steps, doubts = read(watch, found)
+            self._recorder.record(*(ev.Noticed(text, watch.job.trial) for text in doubts))
             for step in steps:
                 self._recorder.progress(watch.job.trial, watch.job.phase, step.step, step.total, step.metrics)
-            doomed = judge(watch, steps)
-            if observation.state in ("succeeded", "failed", "preempted", "cancelled", "lost") or doomed:
-                self._end_job(watch.job, observation, doomed)
+            doomed = judge(watch, steps) if key in found.chunks else None
+            ended = verdict(watch, observation, found.at, self._parts.settings.grace_s)
+            if ended is not None or doomed is not None:
+                self._end_job(watch.job, ended or observation, doomed, found.at)
 
-    def _end_job(self, job: JobRecord, seen: Observation, doomed: Doomed | None) -> None:
+    def _end_job(self, job: JobRecord, seen: Observation, doomed: Doomed | None, at: float) -> None:
         handle, executor, layout, grace = job.handle, self._parts.executor, self._layout, self._parts.settings.grace_s
         assert handle is not None
+        patience = self._patience
 
         def fetch() -> effects.Collected:
             if doomed is None and retriable(seen):
-                return effects.Collected()  # its machine is gone, and with it whatever it made
-            found = effects.collect(executor, handle, layout, job.trial, job.phase)
+                saved = job.phase == "train" and partial.keep(executor, handle, layout, job.trial)
+                return effects.Collected(partial=saved)  # its machine is gone, and with it what it did not save
+            found = effects.collect(executor, handle, layout, job.trial, job.phase, patience)
             if doomed is not None:
-                effects.cancel(executor, handle, grace)
+                effects.cancel(executor, handle, grace, patience)
             return found
 
-        self._start(job.token, fetch, lambda found: self._ended(job, seen, found, doomed))
+        self._start(job.token, fetch, lambda found: self._ended(job, seen, found, doomed, at))
 
-    def _ended(self, job: JobRecord, seen: Observation, found: effects.Collected, doomed: Doomed | None) -> None:
+    def _ended(
+        self, job: JobRecord, seen: Observation, found: effects.Collected, doomed: Doomed | None, at: float
+    ) -> None:
         record = self._fold.records[job.trial]
         events, items, self._fatal = conclude(
             record, job, seen, found, self._parts.price, self._parts.settings.retries, doomed
         )
+        self._bills.hold(self._fold.reserved.get(job.token), events, at)
         self._recorder.record(*events, items=items)
         self._watches.pop(job.token, None)
         self._tell_policy()
-        handle, executor, grace = job.handle, self._parts.executor, self._parts.settings.grace_s
+        handle, executor, grace, patience = (
+            job.handle,
+            self._parts.executor,
+            self._parts.settings.grace_s,
+            self._patience,
+        )
         assert handle is not None
-        self._start(f"clean {job.token}", lambda: effects.cancel(executor, handle, grace), lambda _: None)
+        self._start(
+            f"clean {job.token}",
+            lambda: effects.cancel(executor, handle, grace, patience),
+            lambda _: self._recorder.record(*self._bills.close(job.token)),
+        )
         if stages.failures_in_a_row(self._fold) >= self._parts.settings.max_failures:
             last = self._fold.records[job.trial].trial.error
             self._fatal = self._fatal or StudyStopped(
@@ -255,7 +296,7 @@ class Engine:
         for number in self._fold.ended[self._told_policy :]:
             self._told_policy += 1
             if number != BASELINE:
-                tell = partial(self._parts.policy.tell, self._fold.records[number].trial)
+                tell = functools.partial(self._parts.policy.tell, self._fold.records[number].trial)
                 self._start(f"tell {number}", tell, lambda _: None, policy=True)
 
     def _ask(self) -> None:
@@ -264,14 +305,12 @@ class Engine:
         baseline = self._fold.records[BASELINE]
         if stages.next_phase(self._fold, baseline) == "prepare":
             return
-        ledger = self._ledger()
-        self._closing = ledger.refusal(*self._next_trial())
         free = self._parts.caps.slots - len(self._fold.open_records)
-        if self._closing is not None or free <= 0:
+        n, self._closing = afford.admission(self._fold, self._parts, self._ledger(), free)
+        if self._closing is not None or n <= 0:
             return
         self._tell_policy()
-        left = ledger.left()
-        n = free if left.trials is None else min(free, left.trials)
+        left = self._ledger().left()
         if due := stages.retests_due(self._fold)[:n]:
             reason = "retest of trial {}: the decision rule asked for a fresh seed"
             self._propose(
@@ -305,23 +344,7 @@ class Engine:
             self._recorder.record(ev.TrialProposed(number, replace(proposal, params=params)))
 
     def _ledger(self) -> Ledger:
-        spent = total(Cost(entry.seconds, entry.usd, entry.gpu_hours) for entry in self._fold.settled)
-        reserved = total(Cost(entry.seconds, entry.usd, entry.gpu_hours) for entry in self._fold.reserved.values())
-        trials = len(self._fold.records) - 1
-        return Ledger(self._fold.limits(), spent, reserved, trials, self._recorder.journal.elapsed_s)
-
-    def _next_trial(self) -> tuple[Cost, float]:
-        """Worst case of one more trial plus the final test; likely wall-clock seconds of both."""
-        price, limits, grace = self._parts.price, self._parts.settings.deadline, self._parts.settings.grace_s
-        worst = price.of(limits.train_s + 3 * limits.evaluate_s + 4 * grace)
-        trials = [record.trial for record in self._fold.records.values()]
-        likely = max((t.seconds for t in trials if t.status == "completed" and t.number), default=0.0)
-        return worst, likely + 2 * self._baseline_s()
-
-    def _baseline_s(self) -> float:
-        """Seconds that evaluating the baseline took; 0 while unknown."""
-        job = self._fold.records[BASELINE].job("validation")
-        return job.ended.seconds if job and job.ended else 0.0
+        return afford.ledger(self._fold, self._recorder.journal.elapsed_s, self._bills.held())
 
     # The end.
 
@@ -338,7 +361,7 @@ class Engine:
         return self._closing
 
     def _note_trackers(self) -> None:
-        for text in drain(self._notifier.problems):
+        for text in drain(self._notifier.problems) + drain(self._patience.troubles):
             self._recorder.record(ev.Noticed(text))
         for number in drain(self._notifier.told):
             self._recorder.record(ev.TrackersTold(number))
@@ -349,44 +372,25 @@ class Engine:
             self._collect_finished()
 
     def _reap(self) -> None:
-        """Delete what earlier controllers left; what the journal knows as running is kept."""
+        """Delete what is left, not what the journal knows as running. Nothing else happens meanwhile: few tries."""
         live = {job.token for job in stages.running_jobs(self._fold)}
         owner, executor = self._fold.creation.study_id, self._parts.executor
-        reaped = effects.persist(lambda: executor.reap(owner, live), "could not look for left-over jobs")
+        reaped = persist(lambda: executor.reap(owner, live), "could not look for left-over jobs", Patience(short=True))
+        if self._fold.spent()[0]:  # a long journal is not read for a study that cost nothing
+            self._recorder.record(*bills.left_open(self._recorder.journal.entries()))
         if reaped.tokens:
-            self._recorder.record(
-                ev.Noticed(f"deleted {len(reaped.tokens)} left-over jobs: {', '.join(reaped.tokens)}")
-            )
+            text = f"deleted {len(reaped.tokens)} left-over jobs: {', '.join(reaped.tokens)}"
+            self._recorder.record(ev.Noticed(text))
 
     def _stop_everything(self) -> None:
         """Cancel running jobs and record their end, as far as journal and executor still allow."""
-        executor, grace = self._parts.executor, self._parts.settings.grace_s
+        grace = self._parts.settings.grace_s
+        self._patience.hurry()
         wait([p.future for p in self._pending.values()], timeout=grace + 5)
         for key, pending in list(self._pending.items()):
             if key in {job.token for job in stages.running_jobs(self._fold)} and pending.future.done():
                 self._keep_answer(pending)
-        running = [job for job in stages.running_jobs(self._fold) if job.handle is not None]
-        started = {job.token: job for job in running}
-        cancels = {
-            key: self._pool.submit(effects.cancel, executor, job.handle, grace)
-            for key, job in started.items()
-            if job.handle is not None
-        }
-        wait(cancels.values(), timeout=grace + 35)
-        for key, future in cancels.items():
-            if future.done() and future.exception() is None:
-                seen = Observation(key, "cancelled", reason="interrupted", seconds=self._age(started[key]))
-                try:
-                    self._recorder.record(*job_ended(started[key], seen, self._parts.price, {}))
-                except JournalError:
-                    return  # the disk refuses; the jobs are gone, resume will find them lost
-
-    def _say_interrupted(self, stop: Exception) -> None:
-        try:
-            self._recorder.record(ev.StudyInterrupted(str(stop)))
-        except JournalError as error:
-            # A full disk: `stop` is about to be reported, and nothing that counts was lost.
-            print(f"could not record the interruption: {error}", file=sys.stderr)
+        stopping.stop(self._parts, self._recorder, self._pool, self._patience, self._watches)
 
     def _keep_answer(self, pending: _Pending) -> None:
         try:
@@ -394,7 +398,3 @@ class Engine:
         except OvernightError as error:
             # The study is stopping already, for a reason that is being reported; this one joins it.
             self._fatal = self._fatal or error
-
-    def _age(self, job: JobRecord) -> float:
-        trial = self._fold.records[job.trial].trial
-        return max(0.0, self._recorder.journal.elapsed_s - trial.started_s - trial.seconds)

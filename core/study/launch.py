@@ -13,14 +13,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from core.budget.plan import Times, make_plan, sentence
 from core.contracts.codec import to_plain
-from core.errors import NothingCompleted, OvernightError, UsageError
+from core.errors import JournalError, NothingCompleted, OvernightError, UsageError
+from core.journal import blank, snapshot
 from core.journal import events as ev
-from core.journal.facts import StudyFacts
+from core.journal.facts import Notice, StudyFacts
 from core.journal.fold import Fold
 from core.journal.lock import controller_lock, is_held
 from core.journal.store import Journal
 from core.plugins import Registry
+from core.study import known
 from core.study.engine import Engine
 from core.study.interrupt import Interrupt, Interrupted
 from core.study.layout import Layout
@@ -51,11 +54,11 @@ def create(
 ) -> Outcome:
     """Run a new study in `directory`. Raises UsageError before anything is started or written."""
     layout = Layout(directory.resolve())
-    if layout.journal.exists():
+    if layout.journal.exists() and not blank.is_blank(layout.journal):
         raise UsageError(f"{directory} already holds a study; continue it with: python -m core resume {directory}")
     parts = build(config, registry, layout.workspace)
     _make(layout.workspace)
-    with controller_lock(layout.directory), Journal.create(layout.journal) as journal:
+    with controller_lock(layout.directory), _new_journal(layout.journal) as journal:
         space = {name: to_plain(param) for name, param in parts.space.items()}
         created = ev.StudyCreated(
             study_id=_new_id(parts.settings.name),
@@ -67,7 +70,8 @@ def create(
             versions=_versions(registry),
         )
         fold = Fold(layout.directory)
-        for entry in journal.append(created):
+        unknown = known.remember(created.study_id, layout.directory, parts.settings.executor)
+        for entry in journal.append(created, *([ev.Noticed(unknown)] if unknown else [])):
             fold.apply(entry)
         return _run(parts, journal, fold, layout, observers, resumed=False)
 
@@ -98,22 +102,34 @@ def resume(
         return _run(parts, journal, fold, layout, observers, resumed=True)
 
 
-def replay(journal: Journal, directory: Path) -> Fold:
-    """The fold of a whole journal. Raises JournalError for one without a study."""
-    fold = Fold(directory)
-    for entry in journal.entries():
-        fold.apply(entry)
+def replay(journal: Journal, directory: Path, *, tolerant: bool = False) -> Fold:
+    """The fold of a whole journal: its snapshot, then the events after it.
+
+    tolerant: of a damaged journal, give what is readable, with a notice that says so. Raises
+    JournalError for a damaged one otherwise and for one without a study, UsageError for one of
+    a newer Overnight.
+    """
+    with journal.reading() as db, snapshot.no_collection():
+        fold = snapshot.load(db, directory) or Fold(directory)
+        try:
+            for entry in journal.entries(after=fold.kept.seq):
+                fold.apply(entry)
+        except JournalError as error:
+            if not tolerant or fold.created is None:
+                raise
+            fold.notices.append(Notice(f"only the readable part is shown: {error}", fold.elapsed_s))
     _ = fold.creation
     return fold
 
 
 def read_facts(directory: Path) -> StudyFacts:
-    """What the journal in a study directory says, read beside a running controller.
+    """What the journal in a study directory says, read beside a running controller; of a damaged
+    journal what is readable, with a notice.
 
-    Raises UsageError if the directory holds no study.
+    Raises UsageError if the directory holds no study, JournalError if nothing of it is readable.
     """
     with Journal.open(Layout(directory).journal, readonly=True) as journal:
-        facts = replay(journal, directory.resolve()).facts()
+        facts = replay(journal, directory.resolve(), tolerant=True).facts()
     gone = facts.state == "running" and not is_held(directory)
     return replace(facts, state="killed") if gone else facts
 
@@ -134,6 +150,7 @@ def _run(
             for number in fold.ended:
                 if number not in fold.told:
                     notifier.finished(fold.study(), number)
+            recorder.record(_plan(parts, fold))
             Engine(parts, recorder, layout, notifier, interrupt, resumed=resumed).run()
             if not any(record.trial.score is not None for number, record in fold.records.items() if number):
                 exit_code, error = NothingCompleted.exit_code, "no trial completed; see the errors above"
@@ -146,6 +163,13 @@ def _run(
     return Outcome(fold.facts(), exit_code, error, tuple(notes))
 
 
+def _plan(parts: Parts, fold: Fold) -> ev.PlanMade:
+    limits, grace = parts.settings.deadline, parts.settings.grace_s
+    times = Times(limits.prepare_s, limits.train_s, limits.evaluate_s, grace)
+    plan = make_plan(fold.limits(), parts.price, times, parts.offer.hardware)
+    return ev.PlanMade(sentence(plan), parts.offer.hardware, parts.price.usd_per_hour)
+
+
 def _record_last_words(recorder: Recorder, notifier: Notifier) -> None:
     last = [ev.Noticed(text) for text in drain(notifier.problems)]
     told = [ev.TrackersTold(number) for number in drain(notifier.told)]
@@ -156,6 +180,12 @@ def _record_last_words(recorder: Recorder, notifier: Notifier) -> None:
         # The journal already refused to be written (full disk), which is what the study's own
         # error says; that a tracker had something to say too changes nothing for the person.
         return
+
+
+def _new_journal(path: Path) -> Journal:
+    if path.exists() and blank.is_blank(path):
+        blank.remove(path)  # a controller was killed before it wrote the first event
+    return Journal.create(path)
 
 
 def _make(folder: Path) -> None:

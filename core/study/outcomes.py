@@ -34,6 +34,21 @@ def job_ended(job: JobRecord, seen: Observation, price: Price, metrics: dict[str
     ]
 
 
+def unaffordable(job: JobRecord, why: str) -> tuple[list[Event], OvernightError | None]:
+    """A job that was intended, or would have been next, but that the budget does not cover: events,
+    and the error that stops the study where it cannot go on without this job."""
+    what = f"{job.phase} of trial {job.trial} cannot be started: {why}"
+    if job.trial == BASELINE or job.phase == "test":
+        return [], StudyStopped(f"{what}; raise the budget on resume")
+    return [ev.TrialEnded(job.trial, "failed", what, "budget")], None
+
+
+def given_up(job: JobRecord) -> list[Event]:
+    """The end of a job that was intended and never submitted."""
+    ended = ev.JobEnded(job.token, job.trial, job.phase, job.attempt, "cancelled", reason="budget")
+    return [ended, ev.BudgetSettled(job.token, job.trial, 0.0, 0.0, 0.0)]
+
+
 def conclude(
     record: TrialRecord,
     job: JobRecord,
@@ -46,10 +61,15 @@ def conclude(
     """What follows from a job's end: events, the item scores to keep, and an error that ends
     the study (its baseline or its preparation failed)."""
     number = job.trial
+    if seen.state == "succeeded" and collected.absent:
+        # By contract there was a result.json when it succeeded: its machine went away with it.
+        seen = replace(seen, state="lost", reason="its outputs are gone")
     if doomed is None and retriable(seen):
         if not counts_as_retry(seen) or retries_used(record, job.phase) < retries:
             why = seen.reason or seen.state
             text = f"{job.phase} of trial {number} was lost ({why}); starting attempt {job.attempt + 1}"
+            if job.phase == "train":
+                text += " from its partial checkpoint" if collected.partial else " from the beginning"
             return [*job_ended(job, seen, price, {}), ev.Noticed(text, number)], (), None
         failure: Failure | None = Failure(f"lost {retries + 1} times ({seen.reason or seen.state})", "executor")
     elif doomed is not None:

@@ -12,9 +12,9 @@ HOUR = Times(prepare_s=0.0, train_s=3600.0, evaluate_s=360.0, grace_s=0.0)
 @pytest.mark.parametrize(
     ("limits", "price", "said"),
     [
-        (Limits(trials=15, usd=20.0), Price(1.0, 1), "up to 15 trials, at most $16.80 of $20.00, on A100 at $1.00 an hour"),
-        (Limits(trials=15, usd=10.0), Price(1.0, 1), "up to 15 trials (8 if each takes all its time), at most $10.00 of $10.00"),
-        (Limits(usd=10.0), Price(1.0, 1), "trials until the budget is used (8 if each takes all its time), at most $10.00"),
+        (Limits(trials=15, usd=20.0), Price(1.0, 1), "up to 15 trials, at most $16.80 of $20.00, on A100 at $1.00"),
+        (Limits(trials=15, usd=10.0), Price(1.0, 1), "up to 15 trials (8 if each takes all its time), at most $10.00"),
+        (Limits(usd=10.0), Price(1.0, 1), "trials until the budget is used (8 if each takes all its time)"),
         (Limits(trials=2), Price(1.0, 1), "up to 2 trials, at most $2.50 (no limit in US dollars is set)"),
         (Limits(trials=12), Price(), "up to 12 trials, on A100, which costs nothing"),
         (Limits(trials=12, wall_clock_s=28800.0), Price(), "up to 12 trials, for 8 h at most, on A100"),

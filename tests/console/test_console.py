@@ -2,6 +2,8 @@
 
 import io
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from core.console.plain import PlainConsole
 from core.contracts import Proposal
 from core.journal import events as ev
 from core.journal.events import Entry
+from core.journal.facts import RunningJob
 from factories import facts, finished, trial
 
 
@@ -95,3 +98,23 @@ def test_an_evaluation_without_test_is_shown_as_not_opened(tmp_path: Path) -> No
         print_summary, facts(tmp_path, trial(0, 80), trial(1, 200, "keep"), incumbent=1, state="interrupted")
     )
     assert "not opened" in text
+
+
+def test_status_shows_what_is_billed_now_and_how_to_end_it(tmp_path: Path) -> None:
+    jobs = (
+        RunningJob("s/0001/train/a2", 1, "train", 2, time.time() - 1800, "A100", 2.0),
+        RunningJob("s/0002/train/a1", 2, "train", 1, time.time() - 3600, "A100", 2.0),
+    )
+    shown = replace(
+        facts(tmp_path, trial(0, 80), state="killed"),
+        jobs=jobs,
+        phases={1: "train", 2: "train", 3: "train"},
+        plan="up to 3",
+    )
+    text = printed(print_status, shown)
+    assert "Plan: up to 3" in text
+    assert "trial 1: train, attempt 2, for 30 min 00 s on A100, about $1.00 so far" in text
+    assert "trial 3: train (starting)" in text
+    assert "Billed now: 2 jobs, $4.00 an hour" in text
+    assert f"reap --running {shown.study.directory}" in text
+    assert status_json(shown)["jobs"][1]["usd_per_hour"] == 2.0

@@ -14,7 +14,7 @@ from core.contracts import Trial
 from core.journal import events as ev
 from core.study.launch import read_facts
 from support import QUICK, overnight
-from witness import assert_whole, described, events, none_left, processes_of, wait_for
+from witness import assert_whole, events, left_after, none_left, processes_of, wait_for
 
 SLOW_STEPS = ("task.step_s=0.15", "budget.trials=3", "executor.slots=2")
 
@@ -36,7 +36,7 @@ def test_kill_9_in_mid_trial_then_resume_finishes_the_same_study(tmp_path: Path)
     wait_for(directory, ev.TrialEnded, 2)
     controller.send_signal(signal.SIGKILL)
     controller.wait()
-    assert none_left(directory), described(directory)
+    assert left_after(directory) == []
     # A child forked but not yet replaced by its program holds the dead controller's lock for an instant.
     end = time.monotonic() + 10
     while read_facts(directory).state != "killed" and time.monotonic() < end:
@@ -65,7 +65,7 @@ def test_kills_at_random_instants_lose_and_repeat_nothing(tmp_path: Path) -> Non
         time.sleep(rng.uniform(0.1, 1.2))
         controller.send_signal(signal.SIGKILL)
         controller.wait()
-        assert none_left(directory), described(directory)
+        assert left_after(directory) == []
         if read_facts(directory).state == "finished":
             break
         controller = subprocess.Popen(

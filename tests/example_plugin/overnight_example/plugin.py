@@ -20,7 +20,10 @@ def policies():
 
 @hookimpl
 def executors():
-    return {"example_subprocess": "overnight_example.executor:SubprocessExecutor"}
+    return {
+        "example_subprocess": "overnight_example.executor:SubprocessExecutor",
+        "example_cloud": "overnight_example.cloud:CloudExecutor",
+    }
 
 
 @hookimpl

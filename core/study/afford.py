@@ -1,0 +1,136 @@
+"""Affording: what may still be started so that no cap is ever passed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from core.budget.ledger import Cost, Ledger, total
+from core.contracts import BASELINE, BudgetView
+from core.journal.events import BudgetReserved, Phase
+from core.journal.fold import Fold
+from core.study import stages
+from core.study.jobs import deadline
+from core.study.parts import Parts
+
+_CENT = 1e-6  # sums of the same amounts in another order differ by less
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a job may take: seconds until its deadline. notice: why they are fewer than configured.
+    refusal: why it may not start. wait: running jobs may give back enough of what is reserved for
+    them: not now, but perhaps later."""
+
+    seconds: float
+    notice: str | None = None
+    refusal: str | None = None
+    wait: bool = False
+
+
+def ledger(fold: Fold, elapsed_s: float, held: Cost) -> Ledger:
+    """The budget now. held: what machines of ended jobs may still cost."""
+    spent = total(Cost(entry.seconds, entry.usd, entry.gpu_hours) for entry in fold.settled)
+    reserved = total(Cost(entry.seconds, entry.usd, entry.gpu_hours) for entry in fold.reserved.values())
+    return Ledger(fold.limits(), spent, reserved + held, len(fold.records) - 1, elapsed_s)
+
+
+def worst(parts: Parts, seconds: float) -> Cost:
+    """The most that a job with this deadline can cost at the current price."""
+    return parts.price.of(seconds + parts.settings.grace_s)
+
+
+def promised(fold: Fold, parts: Parts, *, test: bool) -> Cost:
+    """The worst case of what open trials still need and nothing is reserved for.
+
+    test: with the final test evaluations, unless they are over.
+    """
+    needed: list[Phase] = []
+    for record in fold.open_records:
+        phases: tuple[Phase, ...] = ("prepare" if record.trial.number == BASELINE else "train", "validation")
+        for phase in phases:
+            job = record.job(phase)
+            if job is None or (job.ended is not None and job.ended.state != "succeeded"):
+                needed.append(phase)
+    if test and not fold.test_opened:
+        needed += ["test", "test"]
+    return total(worst(parts, deadline(parts, phase)) for phase in needed)
+
+
+def short(cost: Cost, left: BudgetView) -> str | None:
+    """What of the budget does not cover a cost, or None."""
+    if left.usd is not None and cost.usd > left.usd + _CENT:
+        return f"it could cost ${cost.usd:.2f}, ${left.usd:.2f} of the budget is left"
+    if left.gpu_hours is not None and cost.gpu_hours > left.gpu_hours + _CENT:
+        return f"it could take {cost.gpu_hours:.2f} GPU-hours, {left.gpu_hours:.2f} of the budget are left"
+    return None
+
+
+def grant(fold: Fold, parts: Parts, now: Ledger, number: int, phase: Phase) -> Grant:
+    """What the next job of a trial may take, so that trial and final test stay within the budget."""
+    found = _grant(fold, parts, now, number, phase)
+    if found.refusal is None or now.reserved == Cost():
+        return found
+    later = _grant(fold, parts, replace(now, reserved=Cost()), number, phase)
+    return replace(found, wait=later.refusal is None)
+
+
+def _grant(fold: Fold, parts: Parts, now: Ledger, number: int, phase: Phase) -> Grant:
+    seconds, left = deadline(parts, phase), now.left()
+    if phase == "prepare":
+        # No estimate of it exists: it may take all there is, and ends the study if that is too little.
+        affordable = min(_seconds_for(parts, left), seconds)
+        if affordable < seconds:
+            notice = f"preparation may take {affordable:.0f} s only: no more of the budget is left"
+            return Grant(affordable, notice, None if affordable >= 1 else short(worst(parts, 1.0), left))
+        return Grant(seconds)
+    if phase == "train":
+        if refusal := short(promised(fold, parts, test=True), left):
+            return Grant(seconds, refusal=refusal)
+        if left.seconds is not None and (rest := left.seconds - 3 * stages.baseline_seconds(fold)) < seconds:
+            seconds = max(1.0, rest)
+            text = f"trial {number} may train for {seconds:.0f} s only: no more of the wall-clock budget is left"
+            return Grant(seconds, text)
+        return Grant(seconds)
+    return Grant(seconds, refusal=short(worst(parts, seconds), left))
+
+
+def next_trial(fold: Fold, parts: Parts) -> tuple[Cost, float]:
+    """Worst case of one more trial plus the final test; likely wall-clock seconds of both."""
+    needed: Sequence[Phase] = ("train", "validation", "test", "test")
+    cost = total(worst(parts, deadline(parts, phase)) for phase in needed)
+    trials = [record.trial for record in fold.records.values()]
+    likely = max((t.seconds for t in trials if t.status == "completed" and t.number), default=0.0)
+    return cost, likely + 2 * stages.baseline_seconds(fold)
+
+
+def admission(fold: Fold, parts: Parts, now: Ledger, most: int) -> tuple[int, str | None]:
+    """How many more trials may be proposed now, at most `most`; and why none ever can.
+
+    (0, None): none now, but running jobs may give back some of what is reserved for them.
+    """
+    cost, likely = next_trial(fold, parts)
+    full = replace(now, reserved=now.reserved + promised(fold, parts, test=False))
+    if refusal := full.refusal(cost, likely):
+        return 0, refusal if replace(now, reserved=Cost()).refusal(cost, likely) else None
+    left, count = full.left(), 0
+    each = worst(parts, deadline(parts, "train")) + worst(parts, deadline(parts, "validation"))
+    while count < most and short(cost, left) is None and left.trials != 0:
+        count += 1
+        full = replace(full, reserved=full.reserved + each, trials=full.trials + 1)
+        left = full.left()
+    return count, None
+
+
+def _seconds_for(parts: Parts, left: BudgetView) -> float:
+    """The deadline for which the whole rest of the budget pays."""
+    hour = parts.price.of(3600.0)
+    pairs = ((left.usd, hour.usd), (left.gpu_hours, hour.gpu_hours))
+    paid = [amount / rate * 3600 for amount, rate in pairs if amount is not None and rate > 0]
+    return min(paid, default=float("inf")) - parts.settings.grace_s
+
+
+def more(cost: Cost, now: Ledger, had: BudgetReserved) -> str | None:
+    """Why a job whose price rose cannot have this reserved instead of what it had, or None."""
+    left = now.left()
+    usd = None if left.usd is None else left.usd + had.usd
+    gpu_hours = None if left.gpu_hours is None else left.gpu_hours + had.gpu_hours
+    return short(cost, replace(left, usd=usd, gpu_hours=gpu_hours))

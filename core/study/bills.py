@@ -1,0 +1,76 @@
+"""Bills: what a machine may still cost between its job's end and the moment when it is gone.
+
+A job's end and its cost are journaled before its machine is deleted, so that no result is lost;
+until the machine is known to be gone, the rest of the job's reservation is held back. A second
+BudgetSettled of the same job closes its bill.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from core.budget.ledger import Cost, total
+from core.journal import events as ev
+from core.journal.events import Entry
+
+
+@dataclass(frozen=True)
+class _Open:
+    reserved: ev.BudgetReserved
+    rest: Cost
+    since: float
+
+
+class Bills:
+    """The open bills of one controller; jobs that cost nothing have none."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Open] = {}
+
+    def hold(self, reserved: ev.BudgetReserved | None, end: Iterable[ev.Event], since: float) -> None:
+        """Keep back what the events of a job's end leave of its reservation. since: when its bill was
+        read, monotonic seconds."""
+        settled = next((event for event in end if isinstance(event, ev.BudgetSettled)), None)
+        if reserved is not None and reserved.usd > 0 and settled is not None:
+            rest = Cost(0.0, max(0.0, reserved.usd - settled.usd), max(0.0, reserved.gpu_hours - settled.gpu_hours))
+            self._open[reserved.token] = _Open(reserved, rest, since)
+
+    def held(self) -> Cost:
+        """All that is kept back."""
+        return total(bill.rest for bill in self._open.values())
+
+    def close(self, token: str) -> list[ev.Event]:
+        """The machine is gone: what it cost since its bill was read."""
+        bill = self._open.pop(token, None)
+        if bill is None:
+            return []
+        share = min(1.0, (time.monotonic() - bill.since) / max(bill.reserved.seconds, 1e-9))
+        usd = min(bill.rest.usd, share * bill.reserved.usd)
+        gpu_hours = min(bill.rest.gpu_hours, share * bill.reserved.gpu_hours)
+        return [ev.BudgetSettled(token, bill.reserved.trial, 0.0, usd, gpu_hours)]
+
+
+def closed(reserved: ev.BudgetReserved | None) -> list[ev.Event]:
+    """The bill of a job that ended after its machine was gone: nothing is added."""
+    if reserved is None or reserved.usd <= 0:
+        return []
+    return [ev.BudgetSettled(reserved.token, reserved.trial, 0.0, 0.0, 0.0)]
+
+
+def left_open(entries: Iterable[Entry]) -> list[ev.Event]:
+    """Close the bills that earlier controllers left open: at the worst case, as nobody watched."""
+    reserved: dict[str, ev.BudgetReserved] = {}
+    settled: dict[str, list[ev.BudgetSettled]] = {}
+    for entry in entries:
+        match entry.event:
+            case ev.BudgetReserved(token=token) as event:
+                reserved[token] = event
+            case ev.BudgetSettled(token=token) as event:
+                settled.setdefault(token, []).append(event)
+    found: list[ev.Event] = []
+    for token, most in reserved.items():
+        match settled.get(token, []):
+            case [only] if most.usd > 0:
+                usd, gpu_hours = max(0.0, most.usd - only.usd), max(0.0, most.gpu_hours - only.gpu_hours)
+                found.append(ev.BudgetSettled(token, most.trial, 0.0, usd, gpu_hours))
+    return found

@@ -1,0 +1,78 @@
+"""Patience: how an executor that is out of order is asked again, and for how long."""
+
+import errno
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from core.contracts import NotYet, SetupError
+from core.errors import StudyStopped
+
+T = TypeVar("T")
+
+# An outage in the night is over in the morning or not at all; running jobs end at their deadlines
+# without us, and what they cost is reserved.
+PATIENCE_S = 900.0
+_LONGEST_PAUSE_S = 15.0
+_FEW = 5
+# Nothing far away is out of order: this machine is, and a person has to do something about it.
+_OURS = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+)
+
+
+class Patience:
+    """Shared by all calls of one study, from many threads.
+
+    troubles: what a person must hear of while calls are repeated.
+    """
+
+    def __init__(self, *, short: bool = False) -> None:
+        self.troubles: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._short = threading.Event()
+        if short:
+            self._short.set()
+
+    def hurry(self) -> None:
+        """From now on give up after a few tries (the study is stopping); who waits is woken."""
+        self._short.set()
+
+    def over(self, tries: int, waited_s: float, error: Exception) -> bool:
+        """Whether to give up now."""
+        ours = isinstance(error, OSError) and error.errno in _OURS
+        return tries >= _FEW and (waited_s >= PATIENCE_S or ours or self._short.is_set())
+
+    def pause(self, tries: int) -> None:
+        """Wait before the next try: 0.2 s, then twice as long each time, up to 15 s."""
+        seconds = min(0.1 * 2 ** min(tries, 10), _LONGEST_PAUSE_S)
+        if self._short.is_set():
+            time.sleep(seconds)
+        else:
+            self._short.wait(seconds)
+
+
+def persist(action: Callable[[], T], what: str, patience: Patience) -> T:
+    """Do something with an executor until it works, it is hopeless or patience is at an end.
+
+    NotYet passes through. A SetupError is hopeless: only a person can change it. Raises
+    StudyStopped with the last cause.
+    """
+    tries, started = 0, time.monotonic()
+    while True:
+        try:
+            return action()
+        except (NotYet, StudyStopped):
+            raise
+        except SetupError as error:
+            raise StudyStopped(f"{what}: {error}") from error
+        except Exception as error:
+            tries += 1
+            waited = time.monotonic() - started
+            cause = f"{type(error).__name__}: {error}"
+            if patience.over(tries, waited, error):
+                raise StudyStopped(f"{what} after {tries} tries in {waited:.0f} s: {cause}") from error
+            if tries == _FEW:
+                patience.troubles.put(f"{what} ({cause}); trying again for up to {PATIENCE_S / 60:g} minutes")
+            patience.pause(tries)
