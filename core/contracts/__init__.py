@@ -2,13 +2,14 @@
 
 from core.contracts.config import PluginConfig
 from core.contracts.decision import DecisionRule
-from core.contracts.errors import Ambiguous, ContractError, InvalidParams, NotYet, SetupError
+from core.contracts.errors import Ambiguous, BudgetSpent, ContractError, InvalidParams, NotYet, SetupError
 from core.contracts.evaluation import Evaluation, ItemScore, Split
 from core.contracts.executor import Executor, Stream
 from core.contracts.job import TERMINAL, Caps, Handle, Job, JobState, Manifest, Observation, Offer, Reaped, Resources
 from core.contracts.objective import Objective
 from core.contracts.policy import Policy
 from core.contracts.proposal import Proposal
+from core.contracts.purse import Purse
 from core.contracts.reward import Reward, WeightedReward
 from core.contracts.space import CategoricalParam, FloatParam, IntParam, Param, Scalar, Space, SpaceConfig
 from core.contracts.study import BudgetView, Study, StudyView
@@ -32,6 +33,7 @@ __all__ = [
     "CONTRACT_VERSION",
     "TERMINAL",
     "Ambiguous",
+    "BudgetSpent",
     "BudgetView",
     "Caps",
     "CategoricalParam",
@@ -62,6 +64,7 @@ __all__ = [
     "Policy",
     "Preflight",
     "Proposal",
+    "Purse",
     "Reaped",
     "Resources",
     "Reward",

@@ -21,5 +21,9 @@ class Ambiguous(ContractError):
     """`Executor.submit` does not know whether the job was created; core resolves it by `find`."""
 
 
+class BudgetSpent(ContractError):
+    """`Purse.reserve`: what is left of the budget does not cover it; a policy goes on without."""
+
+
 class NotYet(ContractError):
     """`Executor.cancel` has begun but the job is not gone; core calls it again."""

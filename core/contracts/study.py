@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.contracts.objective import Objective
+from core.contracts.purse import Purse
 from core.contracts.space import Space
 from core.contracts.trial import Trial
 
@@ -29,7 +30,8 @@ class StudyView:
 
     seed: the study's seed; the only source of randomness a policy should use.
     baseline: trial 0, once evaluated. trials: ended trials (not the baseline), in the order in
-    which they ended. running: trials proposed and not ended, by number.
+    which they ended. running: trials proposed and not ended, by number. purse: for policies that
+    spend money themselves; None where nothing can be spent (a view made by hand).
     """
 
     space: Space
@@ -40,6 +42,7 @@ class StudyView:
     running: tuple[Trial, ...] = ()
     incumbent: int | None = None
     budget: BudgetView = field(default_factory=BudgetView)
+    purse: Purse | None = field(default=None, compare=False, repr=False)
 
     @property
     def proposed(self) -> int:

@@ -53,10 +53,11 @@ class TrialProposed:
 
 @dataclass(frozen=True)
 class BudgetReserved:
-    """The worst case of one job was set aside before it was submitted."""
+    """The worst case of one job was set aside before it was submitted; or, without a trial, that of
+    something that the policy pays for."""
 
     token: str
-    trial: int
+    trial: int | None
     seconds: float
     usd: float
     gpu_hours: float
@@ -68,7 +69,7 @@ class BudgetSettled:
     which closes its bill; then the rest of its reservation is free again."""
 
     token: str
-    trial: int
+    trial: int | None
     seconds: float
     usd: float
     gpu_hours: float

@@ -47,7 +47,8 @@ class StudyFacts:
 
     study: the snapshot that trackers get too (trials, incumbent, spent seconds/usd/gpu_hours).
     phases: what each running trial is doing: trial number → "train", "validation", "test".
-    jobs: what runs, and is billed, now. plan: how many trials at which cost, in one sentence.
+    policy_usd: US dollars that the policy itself spent. jobs: what runs, and is billed, now.
+    plan: how many trials at which cost, in one sentence.
     preflight: what the task measured before the first trial, if it measures anything.
     created_at, updated_at: Unix seconds of the first and last event. controllers: how many
     controllers worked on it (1 = never resumed). test_opened: trials whose test score was looked at.
@@ -61,6 +62,7 @@ class StudyFacts:
     state: StudyState = "running"
     notices: tuple[Notice, ...] = ()
     phases: dict[int, str] = field(default_factory=dict)
+    policy_usd: float = 0.0
     jobs: tuple[RunningJob, ...] = ()
     plan: str = ""
     preflight: Preflight | None = None

@@ -33,7 +33,8 @@ class Fold:
     that were intended and have not ended (token → job); both are what changes from tick to tick,
     however long the study. ended: trial numbers in the order in which they ended. told: trials
     that the trackers were told of. settled_*: what was spent so far (seconds of jobs, US dollars,
-    GPU-hours). kept: what the snapshot has of it; stale: trials that changed since.
+    GPU-hours; settled_policy_usd: the policy's own share). kept: what the snapshot has of it;
+    stale: trials that changed since.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -50,7 +51,7 @@ class Fold:
         self.incumbent = 0
         self.notices: list[Notice] = []
         self.reserved: dict[str, ev.BudgetReserved] = {}
-        self.settled_seconds = self.settled_usd = self.settled_gpu_hours = 0.0
+        self.settled_seconds = self.settled_usd = self.settled_gpu_hours = self.settled_policy_usd = 0.0
         self.ended: list[int] = []
         self.told: set[int] = set()
         self.test_opened: tuple[int, ...] = ()
@@ -137,6 +138,9 @@ class Fold:
         self.settled_seconds += event.seconds
         self.settled_usd += event.usd
         self.settled_gpu_hours += event.gpu_hours
+        if event.trial is None:
+            self.settled_policy_usd += event.usd
+            return
         trial = self.records[event.trial].trial
         self._update(
             event.trial,
@@ -267,6 +271,7 @@ class Fold:
             notices=tuple(self.notices),
             phases=phases,
             jobs=self._running(),
+            policy_usd=self.settled_policy_usd,
             plan=self.plan.text if self.plan else "",
             preflight=self.preflight,
             versions=self.creation.versions,

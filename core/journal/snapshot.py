@@ -117,7 +117,7 @@ def _head(db: sqlite3.Connection, fold: Fold, kept: Kept) -> dict[str, Any]:
         "moving": [[record.place, trial_text(record), record.jobs_text()] for record in fold.moving.values()],
         "incumbent": fold.incumbent,
         "reserved": [to_plain(event) for event in fold.reserved.values()],
-        "settled": [fold.settled_seconds, fold.settled_usd, fold.settled_gpu_hours],
+        "settled": [fold.settled_seconds, fold.settled_usd, fold.settled_gpu_hours, fold.settled_policy_usd],
         "ended": len(fold.ended),
         "untold": [number for number in fold.ended if number not in fold.told],
         "test_opened": fold.test_opened,
@@ -155,7 +155,7 @@ def _decode(db: sqlite3.Connection, head: dict[str, Any], directory: Path) -> Fo
         raise ValueError("a notice is missing")
     fold.created, fold.config = from_plain(ev.StudyCreated, head["created"]), head["config"]
     fold.reserved = {event.token: event for event in (from_plain(ev.BudgetReserved, it) for it in head["reserved"])}
-    fold.settled_seconds, fold.settled_usd, fold.settled_gpu_hours = head["settled"]
+    fold.settled_seconds, fold.settled_usd, fold.settled_gpu_hours, fold.settled_policy_usd = head["settled"]
     fold.incumbent, fold.test_opened = head["incumbent"], tuple(head["test_opened"])
     fold.preflight = from_plain(Preflight, head["preflight"]) if head["preflight"] else None
     fold.plan = from_plain(ev.PlanMade, head["plan"]) if head["plan"] else None

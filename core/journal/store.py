@@ -20,6 +20,9 @@ FILENAME = "journal.db"
 _KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
 
 
+_BEAT_S = 5.0
+
+
 class Journal:
     """One study's journal.
 
@@ -42,6 +45,7 @@ class Journal:
         self._checked = schema.version(connection) >= 2
         self._seq, self._base = self._last()
         self._started, self._latest = clock(), self._base
+        self._noted = self._base
 
     @classmethod
     def create(cls, path: Path, **clocks: Callable[[], float]) -> "Journal":
@@ -111,7 +115,17 @@ class Journal:
                     place = (entry.event.trial, entry.event.split, blob)
                     db.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", place)
         self._seq = entries[-1].seq if entries else self._seq
+        self._noted = elapsed
         return entries
+
+    def beat(self) -> None:
+        """Write down how far the study's clock has come, if that was not done in the last seconds, so that the
+        time of a controller that is killed in a long silence counts. Raises JournalError."""
+        elapsed = self.elapsed_s
+        if elapsed - self._noted >= _BEAT_S:
+            with self.writing() as db:
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('elapsed_s', ?)", (repr(elapsed),))
+            self._noted = elapsed
 
     @property
     def seq(self) -> int:
@@ -216,9 +230,11 @@ class Journal:
     def _last(self) -> tuple[int, float]:
         try:
             row = self._db.execute("SELECT seq, elapsed_s FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+            beat = self._db.execute("SELECT value FROM meta WHERE key = 'elapsed_s'").fetchone()
         except sqlite3.Error as error:
             raise self._damaged(0, str(error)) from None
-        return (int(row[0]), float(row[1])) if row else (0, 0.0)
+        silent = float(beat[0]) if beat else 0.0
+        return (int(row[0]), max(float(row[1]), silent)) if row else (0, silent)
 
     def _rollback(self) -> None:
         if self._db.in_transaction:

@@ -189,6 +189,7 @@ def _budget(facts: StudyFacts) -> list[tuple[str, str, str]]:
         ("trials", str(used), "no limit" if limits.trials is None else str(limits.trials)),
         ("wall-clock", duration(study.seconds), clock),
         ("US dollars", f"{study.usd:.2f}", "no limit" if limits.usd is None else f"{limits.usd:.2f}"),
+        *([("of it by the policy", f"{facts.policy_usd:.2f}", "")] if facts.policy_usd else []),
         ("GPU-hours", f"{study.gpu_hours:.2f}", "no limit" if limits.gpu_hours is None else f"{limits.gpu_hours:.2f}"),
     ]
 

@@ -69,6 +69,8 @@ def left_open(entries: Iterable[Entry]) -> list[ev.Event]:
                 settled.setdefault(token, []).append(event)
     found: list[ev.Event] = []
     for token, most in reserved.items():
+        if most.trial is None:
+            continue  # the policy's own: its bill is closed at once
         match settled.get(token, []):
             case [only] if most.usd > 0:
                 usd, gpu_hours = max(0.0, most.usd - only.usd), max(0.0, most.gpu_hours - only.gpu_hours)

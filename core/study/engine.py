@@ -14,7 +14,7 @@ from core.errors import OvernightError, StudyStopped
 from core.guard.live import Doomed, LiveGuard
 from core.journal import events as ev
 from core.journal.fold import JobRecord, TrialRecord
-from core.study import afford, bills, effects, partial, stages, stopping
+from core.study import afford, bills, effects, partial, purse, stages, stopping
 from core.study.failures import retriable
 from core.study.interrupt import Interrupt, Interrupted
 from core.study.jobs import build_job, token
@@ -67,6 +67,7 @@ class Engine:
         self._watches: dict[str, JobWatch] = {}
         self._patience = Patience()
         self._bills = bills.Bills()
+        self._purse = purse.PolicyPurse()
         self._adopt = {job.token for job in stages.running_jobs(self._fold)} if resumed else set[str]()
         self._told_policy = 0
         self._next_poll = 0.0
@@ -103,6 +104,8 @@ class Engine:
 
     def _tick(self) -> str | None:
         self._interrupt.check()
+        self._recorder.journal.beat()
+        self._purse.serve(self._recorder, self._parts, self._ledger)
         self._collect_finished()
         self._note_trackers()
         if self._fatal is not None:
@@ -260,18 +263,10 @@ class Engine:
         self._recorder.record(*events, items=items)
         self._watches.pop(job.token, None)
         self._tell_policy()
-        handle, executor, grace, patience = (
-            job.handle,
-            self._parts.executor,
-            self._parts.settings.grace_s,
-            self._patience,
-        )
-        assert handle is not None
-        self._start(
-            f"clean {job.token}",
-            lambda: effects.cancel(executor, handle, grace, patience),
-            lambda _: self._recorder.record(*self._bills.close(job.token)),
-        )
+        assert job.handle is not None
+        grace = self._parts.settings.grace_s
+        clean = functools.partial(effects.cancel, self._parts.executor, job.handle, grace, self._patience)
+        self._start(f"clean {job.token}", clean, lambda _: self._recorder.record(*self._bills.close(job.token)))
         if stages.failures_in_a_row(self._fold) >= self._parts.settings.max_failures:
             last = self._fold.records[job.trial].trial.error
             self._fatal = self._fatal or StudyStopped(
@@ -320,7 +315,8 @@ class Engine:
                 ]
             )
             return
-        view, policy = self._fold.view(left, self._parts.space), self._parts.policy
+        view = replace(self._fold.view(left, self._parts.space), purse=self._purse)
+        policy = self._parts.policy
 
         def ask() -> list[Proposal]:
             try:
@@ -368,7 +364,8 @@ class Engine:
 
     def _settle_pending(self) -> None:
         while self._pending:
-            wait([pending.future for pending in self._pending.values()], return_when=FIRST_COMPLETED)
+            wait([pending.future for pending in self._pending.values()], timeout=0.1, return_when=FIRST_COMPLETED)
+            self._purse.serve(self._recorder, self._parts, self._ledger)
             self._collect_finished()
 
     def _reap(self) -> None:
@@ -376,6 +373,7 @@ class Engine:
         live = {job.token for job in stages.running_jobs(self._fold)}
         owner, executor = self._fold.creation.study_id, self._parts.executor
         reaped = persist(lambda: executor.reap(owner, live), "could not look for left-over jobs", Patience(short=True))
+        self._recorder.record(*purse.left_open(self._fold))
         if self._fold.spent()[0]:  # a long journal is not read for a study that cost nothing
             self._recorder.record(*bills.left_open(self._recorder.journal.entries()))
         if reaped.tokens:
@@ -386,6 +384,7 @@ class Engine:
         """Cancel running jobs and record their end, as far as journal and executor still allow."""
         grace = self._parts.settings.grace_s
         self._patience.hurry()
+        self._purse.close()
         wait([p.future for p in self._pending.values()], timeout=grace + 5)
         for key, pending in list(self._pending.items()):
             if key in {job.token for job in stages.running_jobs(self._fold)} and pending.future.done():
