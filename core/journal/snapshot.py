@@ -31,7 +31,8 @@ EVERY = 2000
 _BATCH = 1000
 _MANY = 10_000
 _SOURCES = ("fold.py", "records.py", "rows.py", "snapshot.py")
-_UNUSABLE = (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError)  # ValueError: pydantic's and JSON's too
+# ValueError: pydantic's and JSON's too. MemoryError: a damaged length claims to be huge.
+_UNUSABLE = (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError, MemoryError)
 
 
 def keep(journal: Journal, fold: Fold) -> None:

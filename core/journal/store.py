@@ -175,6 +175,9 @@ class Journal:
                 good = seq
         except (sqlite3.Error, ValueError) as error:
             raise self._damaged(good, str(error).splitlines()[0]) from error
+        except MemoryError as error:
+            why = f"event {good + 1} cannot be read into memory (it claims to be huge, or memory is short)"
+            raise self._damaged(good, why) from error
 
     def _rows(self, after: int) -> Iterator[Any]:
         crc = "crc" if self._checked else "NULL"
