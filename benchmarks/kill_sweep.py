@@ -195,6 +195,7 @@ class Sweep:
         number = self.studies + self.counts["anew"]
         place = Place(self.root / f"study-{number}", number)
         place.folder.mkdir(parents=True)
+        place.witness.parent.mkdir(exist_ok=True)
         return place
 
     def _said(self, place: Place) -> str:

@@ -27,7 +27,7 @@ class Place:
 
     @property
     def witness(self) -> Path:
-        return self.folder.with_name(f"{self.folder.name}.witness")
+        return self.folder.parent / "witness" / f"{self.folder.name}.jsonl"
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Overnight:
         options = ["task=witnessed", "policy=random", "tracker=none", "console=plain", "poll_s=0.05", "grace_s=1"]
         options += [f"task.witness={place.witness}", f"task.steps={STEPS}", f"task.step_s={STEP_S}"]
         options += [f"executor.slots={self.slots}", f"budget.trials={self.trials}"]
+        # Trials may write in their own folder only: the witness, outside the study, has to be allowed.
+        options += [f"executor.writable=[{place.witness.parent}]"]
         return [sys.executable, "-m", "core", *options, f"seed={place.number}", f"dir={place.folder}/study"]
 
     def resume(self, place: Place) -> list[str] | None:
