@@ -59,6 +59,7 @@ def crashes(tmp_path: Path, *settings: str, trials: int = 2) -> Crashes:
     return Crashes(tmp_path / "study", trials, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", CASES)
 def test_killed_at_a_point_then_resumed(tmp_path: Path, points: list[tuple[str, int]], tally: Any) -> None:
     study = crashes(tmp_path)
@@ -92,6 +93,7 @@ def test_trackers_are_told_of_every_trial_and_not_again(tmp_path: Path, tally: A
     assert len(finished) <= 3 + len(study.killed)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(9, "killed during the report", "remade")
 def test_a_report_that_was_cut_off_is_made_again(tmp_path: Path, tally: Any) -> None:
     study = crashes(tmp_path)
@@ -108,6 +110,7 @@ def test_a_report_that_was_cut_off_is_made_again(tmp_path: Path, tally: Any) -> 
     study.tell(tally)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"),
     [
@@ -129,6 +132,7 @@ def test_a_signal_stops_in_good_order(tmp_path: Path, number: signal.Signals, co
     study.tell(tally)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(13, "Ctrl-C twice", "immediate, and still nothing is left")
 def test_the_second_ctrl_c_ends_it_at_once(tmp_path: Path, tally: Any) -> None:
     study = crashes(tmp_path, "task.fault=hang", "grace_s=60")
@@ -144,6 +148,7 @@ def test_the_second_ctrl_c_ends_it_at_once(tmp_path: Path, tally: Any) -> None:
     tally.orphaned += 0 if none_left(study.directory) else len(list(processes_of(study.directory)))
 
 
+@pytest.mark.slow
 @pytest.mark.fault(14, "a second controller", "refused, with pid and host of the first")
 def test_a_second_controller_is_refused(tmp_path: Path, tally: Any) -> None:
     study = crashes(tmp_path, "task.step_s=0.3")

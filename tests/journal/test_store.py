@@ -88,7 +88,7 @@ def test_a_journal_of_a_newer_schema_is_refused_with_both_versions(tmp_path: Pat
     journal = Journal.create(tmp_path / "journal.db")
     journal._db.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
     journal.close()
-    with pytest.raises(UsageError, match="schema 99, this Overnight reads 1"):
+    with pytest.raises(UsageError, match="schema 99, this Overnight reads 2"):
         Journal.open(tmp_path / "journal.db")
 
 
@@ -143,3 +143,18 @@ def test_a_writer_killed_in_mid_write_loses_nothing_it_committed(tmp_path: Path)
             texts = [entry.event.text for entry in journal.entries() if isinstance(entry.event, ev.Noticed)]
         assert len(texts) >= 2 * last
         assert len(texts) % 2 == 0, "a transaction was torn"
+
+
+def test_a_silent_stretch_before_a_kill_counts_but_for_the_last_seconds(tmp_path: Path) -> None:
+    now = 100.0
+    path = tmp_path / "journal.db"
+    journal = Journal.create(path, clock=lambda: now)
+    journal.append(ev.Noticed("begun"))
+    for _ in range(60):
+        now += 1.0
+        journal.beat()
+    with Journal.open(path, clock=lambda: 7.0) as reopened:  # the first was never closed
+        assert 55.0 <= reopened.elapsed_s <= 60.0
+        (entry,) = reopened.append(ev.Noticed("resumed"))
+        assert entry.elapsed_s >= 55.0
+    journal.close()
