@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except MemoryError:
+        print("error: memory is short; a study that stopped goes on with: python -m core resume DIR", file=sys.stderr)
+        return 3
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; that is its right.
         sys.stderr.close()

@@ -81,6 +81,8 @@ class Study:
 
     def trial(self, number: int) -> Trial:
         """The trial of that number. Raises KeyError if there is none."""
+        if 0 <= number < len(self.trials) and self.trials[number].number == number:
+            return self.trials[number]
         for trial in self.trials:
             if trial.number == number:
                 return trial

@@ -17,10 +17,10 @@ from core.journal.fold import JobRecord, TrialRecord
 from core.study import afford, bills, effects, partial, purse, stages, stopping
 from core.study.failures import retriable
 from core.study.interrupt import Interrupt, Interrupted
-from core.study.jobs import build_job, token
+from core.study.jobs import CheckpointGone, build_job, token
 from core.study.layout import Layout
 from core.study.notifier import Notifier, drain
-from core.study.outcomes import conclude, given_up, unaffordable
+from core.study.outcomes import conclude, given_up, unaffordable, without_checkpoint
 from core.study.parts import Parts
 from core.study.patience import Patience, persist
 from core.study.recorder import Recorder
@@ -173,12 +173,12 @@ class Engine:
             raise error
 
     def _submit(self, record: TrialRecord, job: JobRecord) -> None:
-        created = self._fold.creation
-        seed = record.trial.training_seed(created.seed)
         try:
-            order = build_job(
-                self._parts, self._layout, created.study_id, record.trial, job.phase, job.attempt, job.deadline_s, seed
-            )
+            order = build_job(self._parts, self._layout, self._fold.creation, record.trial, job)
+        except CheckpointGone as gone:
+            self._recorder.record(*without_checkpoint(job, str(gone)))
+            self._tell_policy()
+            return
         except OSError as error:
             raise StudyStopped(f"cannot write the job of trial {job.trial}: {error}") from error
         executor, adopted, patience = self._parts.executor, job.token in self._adopt, self._patience

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from core.contracts import BASELINE, Job, Trial
-from core.journal.events import Phase
+from core.journal.events import Phase, StudyCreated
+from core.journal.fold import JobRecord
 from core.study.layout import Layout
 from core.study.parts import Parts
 from core.worker.spec import CHECKPOINT, EVALUATION, FILENAME, METRICS, PARTIAL, RESULT, RESUME, WorkerSpec
@@ -15,6 +16,10 @@ _OUTPUTS: dict[Phase, tuple[str, ...]] = {
     "validation": (RESULT, METRICS, EVALUATION),
     "test": (RESULT, METRICS, EVALUATION),
 }
+
+
+class CheckpointGone(Exception):
+    """Somebody deleted the checkpoint of a trial before it was evaluated."""
 
 
 def token(study_id: str, trial: int, phase: Phase, attempt: int) -> str:
@@ -28,11 +33,13 @@ def deadline(parts: Parts, phase: Phase) -> float:
     return {"prepare": limits.prepare_s, "train": limits.train_s}.get(phase, limits.evaluate_s)
 
 
-def build_job(
-    parts: Parts, layout: Layout, study_id: str, trial: Trial, phase: Phase, attempt: int, deadline_s: float, seed: int
-) -> Job:
-    """Write the job's order into the trial's folder and describe the job. Raises OSError."""
-    number = trial.number
+def build_job(parts: Parts, layout: Layout, created: StudyCreated, trial: Trial, record: JobRecord) -> Job:
+    """Write the job's order into the trial's folder and describe the job. Raises OSError; CheckpointGone
+    for an evaluation of what is not there any more."""
+    number, phase = trial.number, record.phase
+    evaluated = phase in ("validation", "test") and number != BASELINE
+    if evaluated and not layout.checkpoint(number).is_dir():
+        raise CheckpointGone(f"its checkpoint is gone: {layout.checkpoint(number)}")
     order = layout.order(number, phase)
     order.parent.mkdir(parents=True, exist_ok=True)
     spec = WorkerSpec(
@@ -40,25 +47,25 @@ def build_job(
         task=parts.task_node,
         rewards=parts.rewards if phase in ("prepare", "train") else {},
         params=trial.proposal.params if phase == "train" else {},
-        seed=seed,
+        seed=trial.training_seed(created.seed),
         preflight=parts.settings.guard.preflight if phase == "prepare" else "off",
         baseline=number == BASELINE,
-        deadline_s=deadline_s,
+        deadline_s=record.deadline_s,
         partial_every_s=parts.settings.partial_every_s,
     )
     _write(order, spec.model_dump_json(indent=2))
     files = {FILENAME: order}
-    if phase in ("validation", "test") and number != BASELINE:
+    if evaluated:
         files[CHECKPOINT] = layout.checkpoint(number)
     if phase == "train" and layout.partial(number).is_dir():
         files[RESUME] = layout.partial(number)
     return Job(
-        token=token(study_id, number, phase, attempt),
-        owner=study_id,
+        token=record.token,
+        owner=created.study_id,
         command=("python", "-m", "core.worker"),
         files=files,
         resources=parts.resources,
-        deadline_s=deadline_s,
+        deadline_s=record.deadline_s,
         grace_s=parts.settings.grace_s,
         outputs=_OUTPUTS[phase],
     )

@@ -49,6 +49,13 @@ def given_up(job: JobRecord) -> list[Event]:
     return [ended, ev.BudgetSettled(job.token, job.trial, 0.0, 0.0, 0.0)]
 
 
+def without_checkpoint(job: JobRecord, why: str) -> list[Event]:
+    """What follows when the checkpoint that a job was to evaluate was deleted: the trial failed."""
+    ended = ev.JobEnded(job.token, job.trial, job.phase, job.attempt, "failed", reason=why)
+    settled = ev.BudgetSettled(job.token, job.trial, 0.0, 0.0, 0.0)
+    return _failed([ended, settled], job, Failure(why, "evaluation"))[0]
+
+
 def conclude(
     record: TrialRecord,
     job: JobRecord,

@@ -31,7 +31,7 @@ def active(fold: Fold, slots: int) -> list[TrialRecord]:
     """
     free = slots - len(running_jobs(fold))
     found = []
-    for record in fold.records.values():
+    for record in [fold.records[n] for n in sorted(fold.open.keys() | set(fold.test_opened)) if n in fold.records]:
         if record.trial.status == "running":
             found.append(record)
         elif record.trial.number in fold.test_opened and not test_over(record):
@@ -53,7 +53,7 @@ def test_over(record: TrialRecord) -> bool:
 
 def running_jobs(fold: Fold) -> list[JobRecord]:
     """Jobs that were intended and have not ended."""
-    return [job for record in fold.records.values() for job in record.jobs if job.ended is None]
+    return fold.running_jobs
 
 
 def retries_used(record: TrialRecord, phase: Phase) -> int:
@@ -68,7 +68,7 @@ def retries_used(record: TrialRecord, phase: Phase) -> int:
 
 def undecided(fold: Fold) -> list[TrialRecord]:
     """Evaluated trials that nobody has judged yet: the baseline, then in the order of evaluation."""
-    waiting = [r for r in fold.records.values() if r.trial.status == "running" and r.trial.evaluation is not None]
+    waiting = [record for record in fold.open.values() if record.trial.evaluation is not None]
     return sorted(waiting, key=lambda record: (record.trial.number != BASELINE, record.evaluated_seq))
 
 

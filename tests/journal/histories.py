@@ -37,6 +37,9 @@ def history(trials: int, seed: int = 1) -> Iterator[tuple[ev.Event, ...]]:
     yield (CREATED,)
     yield (ev.ControllerStarted(1, "here", False),)
     yield (ev.PlanMade("nine trials at most", "a GPU", 2.5),)
+    yield (ev.BudgetReserved("paid by the policy", None, 0.0, 0.25, 0.0),)
+    yield (ev.BudgetSettled("paid by the policy", None, 0.0, 0.125, 0.0),)
+    yield (ev.BudgetReserved("still open", None, 0.0, 0.5, 0.0),)
     yield (ev.PreflightDone(0, Preflight({"share": 0.5}, ("a warning",))), ev.Noticed("preflight: a warning", 0))
     waiting = [_trial(number, rng) for number in range(trials)]
     running: list[Iterator[tuple[ev.Event, ...]]] = []
