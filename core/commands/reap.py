@@ -6,8 +6,10 @@ from pathlib import Path
 
 from core.commands.arguments import Parser, study_dirs
 from core.errors import OvernightError
+from core.journal.store import FILENAME
 from core.plugins import Registry, discover
 from core.study.known import forget, known
+from core.study.launch import read_facts
 from core.study.reaping import Reaping, reap_orphaned, reap_study
 
 
@@ -40,15 +42,16 @@ def _all(registry: Registry, *, running: bool) -> list[Reaping]:
     for study in known():
         place = Path(study.directory)
         try:
-            if (place / "journal.db").exists():
-                found.append(reap_study(place, registry, running=running))
-                continue
-            reaping = reap_orphaned(study, registry)
+            facts = read_facts(place).study if (place / FILENAME).exists() else None
+            if facts is not None and facts.id == study.study_id:
+                reaping, over = reap_study(place, registry, running=running), facts.finished is not None
+            else:  # its directory is gone, or another study lies there now
+                reaping, over = reap_orphaned(study, registry), True
         except OvernightError as error:  # one study out of order must not keep the others' machines alive
             found.append(Reaping(study.study_id, study.directory, skipped=f"failed: {error}"))
             continue
         found.append(reaping)
-        if not reaping.skipped:
+        if over and not reaping.skipped:
             gone.add(study.study_id)
     if gone:
         forget(gone)

@@ -15,6 +15,7 @@ import pytest
 from core import Job
 from core.journal import events as ev
 from core.plugins import discover
+from core.study.known import known
 from core.study.launch import read_facts
 from support import QUICK, overnight
 from witness import assert_whole, events, none_left, processes_of, wait_for
@@ -92,6 +93,15 @@ def test_a_study_with_a_controller_is_left_alone(cli: Cli, tmp_path: Path) -> No
     assert controller.wait(timeout=60) == 0
     assert_whole(directory, 3)
     assert len(events(directory)) > 20
+
+
+def test_a_finished_study_is_taken_off_the_list_and_another_in_its_place_is_not_it(cli: Cli, tmp_path: Path) -> None:
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "study", ignore_errors=True)
+        assert cli(*QUICK, "budget.trials=1", f"dir={tmp_path / 'study'}").returncode == 0
+    assert len(known()) == 2
+    assert cli("reap", "--all").stdout.count("nothing left over") == 2
+    assert known() == []
 
 
 def test_neither_a_directory_nor_all_is_a_usage_error(cli: Cli) -> None:
