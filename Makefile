@@ -50,10 +50,10 @@ $(TEST_VENV)/.installed: $(VENV)/.installed tests/example_plugin/pyproject.toml
 test: $(TEST_VENV)/.installed ## the fast tests, in a minute or two
 	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 3 --dist loadfile -m "not slow and not e2e"
 
-test-slow: $(TEST_VENV)/.installed ## the longer tests: whole sweeps, many kills, real training
-	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m slow
+test-slow: $(TEST_VENV)/.installed ## the longer tests: whole sweeps, many kills, real training (but not the faults)
+	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m slow --ignore=tests/faults
 
-faults: $(TEST_VENV)/.installed ## the fault matrix: what was injected, lost, repeated, orphaned, overspent
+faults: $(TEST_VENV)/.installed ## the fault matrix, all of it: injected, lost, repeated, orphaned, overspent (8 minutes)
 	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 3 --dist loadfile tests/faults
 
 e2e: $(TEST_VENV)/.installed ## one real GRPO study, end to end, killed and resumed
