@@ -1,6 +1,5 @@
 """The fold: a study's state, computed from its journal and from nothing else."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -190,11 +189,6 @@ class Fold:
     def running_jobs(self) -> list[JobRecord]:
         """Jobs that were intended and have not ended, by trial."""
         return sorted(self.live_jobs.values(), key=lambda job: job.trial)
-
-    @property
-    def settled(self) -> Sequence[ev.BudgetSettled]:
-        """All that was settled, summed up in one entry of no job and no trial."""
-        return (ev.BudgetSettled("", -1, self.settled_seconds, self.settled_usd, self.settled_gpu_hours),)
 
     def limits(self) -> Limits:
         """The budget in the configuration now in force."""

@@ -28,7 +28,7 @@ class Grant:
 
 def ledger(fold: Fold, elapsed_s: float, held: Cost) -> Ledger:
     """The budget now. held: what machines of ended jobs may still cost."""
-    spent = total(Cost(entry.seconds, entry.usd, entry.gpu_hours) for entry in fold.settled)
+    spent = Cost(fold.settled_seconds, fold.settled_usd, fold.settled_gpu_hours)
     reserved = total(Cost(entry.seconds, entry.usd, entry.gpu_hours) for entry in fold.reserved.values())
     return Ledger(fold.limits(), spent, reserved + held, len(fold.records) - 1, elapsed_s)
 
