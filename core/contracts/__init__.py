@@ -2,10 +2,22 @@
 
 from core.contracts.config import PluginConfig
 from core.contracts.decision import DecisionRule
-from core.contracts.errors import Ambiguous, BudgetSpent, ContractError, InvalidParams, NotYet, SetupError
+from core.contracts.errors import Ambiguous, BudgetSpent, ContractError, InvalidParams, NotYet, OutOfStock, SetupError
 from core.contracts.evaluation import Evaluation, ItemScore, Split
-from core.contracts.executor import Executor, Stream
-from core.contracts.job import TERMINAL, Caps, Handle, Job, JobState, Manifest, Observation, Offer, Reaped, Resources
+from core.contracts.executor import Diagnoses, Executor, Stream
+from core.contracts.job import (
+    TERMINAL,
+    Caps,
+    Diagnosis,
+    Handle,
+    Job,
+    JobState,
+    Manifest,
+    Observation,
+    Offer,
+    Reaped,
+    Resources,
+)
 from core.contracts.objective import Objective
 from core.contracts.policy import Policy
 from core.contracts.proposal import Proposal
@@ -42,6 +54,8 @@ __all__ = [
     "Decision",
     "DecisionRule",
     "DescribesModel",
+    "Diagnoses",
+    "Diagnosis",
     "EvaluateContext",
     "Evaluation",
     "Executor",
@@ -59,6 +73,7 @@ __all__ = [
     "Objective",
     "Observation",
     "Offer",
+    "OutOfStock",
     "Param",
     "PluginConfig",
     "Policy",

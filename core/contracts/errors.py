@@ -21,6 +21,10 @@ class Ambiguous(ContractError):
     """`Executor.submit` does not know whether the job was created; core resolves it by `find`."""
 
 
+class OutOfStock(ContractError):
+    """`Executor.submit`: there is no such machine just now, and nothing was started; core asks again."""
+
+
 class BudgetSpent(ContractError):
     """`Purse.reserve`: what is left of the budget does not cover it; a policy goes on without."""
 

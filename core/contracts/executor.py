@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
-from core.contracts.job import Caps, Handle, Job, Manifest, Observation, Offer, Reaped, Resources
+from core.contracts.job import Caps, Diagnosis, Handle, Job, Manifest, Observation, Offer, Reaped, Resources
 
 Stream = Literal["log", "metrics"]
 
@@ -22,7 +22,8 @@ class Executor(Protocol):
     """
 
     def caps(self) -> Caps:
-        """What this executor can do; asked once at the start of a study."""
+        """What this executor can do; asked at the start of a study and, where it says `elastic`, now
+        and then while it runs."""
         ...
 
     def offers(self, request: Resources) -> Sequence[Offer]:
@@ -32,7 +33,8 @@ class Executor(Protocol):
 
     def submit(self, job: Job, token: str) -> Handle:
         """Start a job and return at once. The same token gives the same handle and starts
-        nothing twice. Raises Ambiguous when the answer was lost: core then asks `find`."""
+        nothing twice. Raises Ambiguous when the answer was lost: core then asks `find`; OutOfStock
+        when there is no such machine just now (nothing was started): core waits and asks again."""
         ...
 
     def find(self, token: str) -> Handle | None:
@@ -63,4 +65,14 @@ class Executor(Protocol):
 
     def reap(self, owner: str, live: Collection[str]) -> Reaped:
         """Stop and delete every job tagged `owner` whose token is not in `live`."""
+        ...
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    """An executor that can say, before anything is spent, whether it would work: `doctor` asks it."""
+
+    def diagnose(self) -> Sequence[Diagnosis]:
+        """What is installed, reachable and allowed, what it costs, what is free; starts nothing and
+        raises nothing that a person could mend."""
         ...

@@ -34,6 +34,8 @@ class Job:
     resources: what it needs. deadline_s: seconds after which the far side kills it, whether or
         not the controller is alive: SIGTERM, and SIGKILL grace_s seconds later.
     outputs: names in the job folder that `fetch` brings back.
+    hardware: run it on this kind of an offer only, None = any that meets `resources`.
+    max_usd_per_hour: do not start it on what costs more, None = whatever it costs.
     The command writes metrics to metrics.jsonl and, last and by rename, result.json.
     """
 
@@ -46,6 +48,8 @@ class Job:
     deadline_s: float = 3600.0
     grace_s: float = 10.0
     outputs: tuple[str, ...] = ("result.json",)
+    hardware: str | None = None
+    max_usd_per_hour: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,30 @@ class Offer:
 class Caps:
     """What an executor can do.
 
-    slots: how many jobs may run at once. spot: whether jobs can be preempted.
-    detached: whether jobs outlive the controller. priced: whether jobs cost money.
+    slots: how many jobs may run at once. elastic: whether that changes; core then asks again now and
+    then. spot: whether jobs can be preempted. detached: whether jobs outlive the controller.
+    priced: whether jobs cost money. shares_files: whether jobs see this machine's files under the
+    same paths; where they do not, a task's local inputs travel with each job.
+    overhead_s: seconds that a machine may be paid for before a job starts on it and after its end.
     """
 
     slots: int = 1
     spot: bool = False
     detached: bool = False
     priced: bool = False
+    elastic: bool = False
+    shares_files: bool = True
+    overhead_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One thing that `doctor` found. level: "ok" works, "warn" works with a doubt, "fail" does not.
+    said: what was found. todo: what the person does next, "" where nothing is to be done."""
+
+    level: Literal["ok", "warn", "fail"]
+    said: str
+    todo: str = ""
 
 
 @dataclass(frozen=True)

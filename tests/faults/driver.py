@@ -22,8 +22,8 @@ from core.journal.store import Journal
 from core.study import effects, jobs
 from core.study.layout import Layout
 from core.study.notifier import Notifier
-from overnight_executor_local import folder
 from overnight_executor_local.executor import LocalExecutor
+from overnight_jobs import folder
 
 
 class Points:

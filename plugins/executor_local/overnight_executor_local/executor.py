@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core import Caps, Handle, Job, Manifest, NotYet, Observation, Offer, Reaped, Resources
-from overnight_executor_local import devices, folder, order, places, processes
+from overnight_executor_local import order, places
 from overnight_executor_local.config import LocalConfig
-from overnight_executor_local.environment import JOB, OWNER
+from overnight_jobs import folder
+from overnight_jobs.far import devices, files, processes, supervisor_path
+from overnight_jobs.far.environment import JOB, OWNER
 
-_SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _STREAMS = {"log": "log.txt", "metrics": "metrics.jsonl"}
 _STARTING_S = 10.0
 
@@ -101,7 +102,7 @@ class LocalExecutor:
     def fetch(self, handle: Handle, dest: Path) -> Manifest:
         """See core.contracts.Executor."""
         place = self._place(handle.token)
-        described = folder.read(place / "job.json") or {}
+        described = files.read(place / "job.json") or {}
         return folder.bring(place, described.get("outputs", []), dest)
 
     def cancel(self, handle: Handle, grace_s: float) -> None:
@@ -109,15 +110,15 @@ class LocalExecutor:
         place = self._place(handle.token)
         pid = self._supervisor(handle.token, place)
         if pid is not None:
-            asked = folder.read(place / "cancel.json")
+            asked = files.read(place / "cancel.json")
             if asked is None:
-                folder.write(place / "cancel.json", {"grace_s": grace_s, "asked": time.monotonic()})
+                files.write(place / "cancel.json", {"grace_s": grace_s, "asked": time.monotonic()})
                 processes.send([pid], signal.SIGTERM)
             elif time.monotonic() > asked["asked"] + grace_s + 10:
                 processes.send([pid], signal.SIGKILL)
             raise NotYet(handle.token)
         processes.kill_all(lambda: processes.marked(lambda env: env.get(JOB) == handle.token))
-        if tmp := (folder.read(place / "order.json") or {}).get("tmp"):
+        if tmp := (files.read(place / "order.json") or {}).get("tmp"):
             shutil.rmtree(tmp, ignore_errors=True)
         shutil.rmtree(place, ignore_errors=True)
         self._release(handle.token)
@@ -133,7 +134,7 @@ class LocalExecutor:
             return stale
 
         for place in sorted(self._workspace.glob("*")) if self._workspace.is_dir() else []:
-            job = folder.read(place / "job.json")
+            job = files.read(place / "job.json")
             if job and job["owner"] == owner and job["token"] not in live:
                 found.setdefault(job["token"])
                 self._cancel_now(job["token"])
@@ -143,7 +144,7 @@ class LocalExecutor:
     # Inside.
 
     def _place(self, token: str) -> Path:
-        return self._workspace / folder.slug(token)
+        return self._workspace / files.slug(token)
 
     def _handle(self, token: str) -> Handle:
         return Handle(token, str(self._place(token).name))
@@ -158,7 +159,7 @@ class LocalExecutor:
         reading, writing = os.pipe()  # neither end is inherited by any other child of ours
         try:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_SUPERVISOR), str(place), str(reading)],
+                [sys.executable, "-I", "-S", str(supervisor_path()), str(place), str(reading)],
                 pass_fds=[reading],
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
@@ -178,7 +179,7 @@ class LocalExecutor:
 
     def _supervisor(self, token: str, place: Path) -> int | None:
         """The pid of the job's supervisor while it lives."""
-        if known := folder.read(place / "supervisor.json"):
+        if known := files.read(place / "supervisor.json"):
             return int(known["pid"]) if processes.start_time(known["pid"]) == known["start"] else None
         if token in self._started:
             process = self._started[token][0]
@@ -188,12 +189,12 @@ class LocalExecutor:
     def _observe(self, token: str) -> Observation:
         place = self._place(token)
         alive = self._supervisor(token, place) is not None
-        ended = folder.read(place / "exit.json")
+        ended = files.read(place / "exit.json")
         if ended is not None:
             self._release_gpus(token)
             return self._ended(token, place, ended)
         if alive:
-            known = folder.read(place / "supervisor.json")
+            known = files.read(place / "supervisor.json")
             began = known["began"] if known else time.monotonic()
             return Observation(token, "running", seconds=time.monotonic() - began, hardware=self._where(place))
         if not place.exists():
@@ -204,7 +205,7 @@ class LocalExecutor:
 
     def _ended(self, token: str, place: Path, ended: dict[str, Any]) -> Observation:
         code, reason = ended["exit_code"], ended["reason"]
-        whole = folder.read(place / "result.json") is not None
+        whole = files.read(place / "result.json") is not None
         if reason == "controller-died" and whole:
             # The job wrote its result, last and whole, before the controller's death reached it.
             state: Any = "succeeded"
@@ -220,7 +221,7 @@ class LocalExecutor:
         return Observation(token, state, code, reason, ended["seconds"], 0.0, self._where(place))
 
     def _where(self, place: Path) -> str:
-        return str((folder.read(place / "order.json") or {}).get("hardware", ""))
+        return str((files.read(place / "order.json") or {}).get("hardware", ""))
 
     def _hardware(self, gpus: int) -> str:
         if gpus:
@@ -240,9 +241,9 @@ class LocalExecutor:
         """GPUs of detached jobs that an earlier controller started and that still run."""
         found: set[int] = set()
         for place in self._workspace.glob("*/") if self._config.detach and self._gpus else []:
-            job = folder.read(place / "job.json")
+            job = files.read(place / "job.json")
             if job and job["token"] not in self._started and self._supervisor(job["token"], place) is not None:
-                found |= set((folder.read(place / "order.json") or {}).get("gpus", []))
+                found |= set((files.read(place / "order.json") or {}).get("gpus", []))
         return found
 
     def _release_gpus(self, token: str) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from core import Job, Resources
-from overnight_executor_local import devices, places
 from overnight_executor_local.config import LocalConfig
-from overnight_executor_local.environment import job_environment
+from overnight_jobs.far import devices, places
+from overnight_jobs.far.environment import job_environment
 
 _GIB = 2**30
 

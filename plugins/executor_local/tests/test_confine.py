@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-import overnight_executor_local
 from core import SetupError
-from overnight_executor_local import landlock, places
+from overnight_jobs.far import landlock, places, supervisor_path
 
-_CODE = Path(overnight_executor_local.__file__).parent
+_CODE = supervisor_path().parent
 _OK = "; open('result.json', 'w').write('{}')"
 pytestmark = pytest.mark.skipif(not landlock.available(), reason="this kernel has no Landlock")
 

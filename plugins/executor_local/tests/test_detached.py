@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import overnight_executor_local
 from core import Job, NotYet, Resources
 from core.journal import events as ev
 from core.journal.store import Journal
 from core.testing import ExecutorConformance
-from overnight_executor_local import landlock
+from overnight_jobs.far import landlock, supervisor_path
 from support import QUICK, overnight
 
-_SUPERVISOR = Path(overnight_executor_local.__file__).with_name("supervisor.py")
+_SUPERVISOR = supervisor_path()
 _CONTROLLER = """
 import sys
 from pathlib import Path

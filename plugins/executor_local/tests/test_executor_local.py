@@ -11,13 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import overnight_executor_local
 from core import Job, Resources
 from core.plugins import discover
 from core.testing import ExecutorConformance
-from overnight_executor_local import landlock
+from overnight_jobs.far import landlock, supervisor_path
 
-_SUPERVISOR = Path(overnight_executor_local.__file__).with_name("supervisor.py")
+_SUPERVISOR = supervisor_path()
 _ANCHOR = "OVERNIGHT_TEST_ANCHOR"
 # A trial that starts a grandchild which detaches in every way it can and ignores SIGTERM.
 _STUBBORN = """

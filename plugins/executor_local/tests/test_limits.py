@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core import Job, Resources
-from overnight_executor_local import devices
+from overnight_jobs.far import devices
 
 _OK = "; open('result.json', 'w').write('{}')"
 _TAKE = "held = b'\\1' * ({mib} << 20)"

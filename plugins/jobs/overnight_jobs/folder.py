@@ -1,21 +1,13 @@
 """Job folders: made whole or not at all, read back after a crash, emptied into the study."""
 
-import hashlib
-import json
 import os
-import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from core import Job, Manifest
-
-
-def slug(token: str) -> str:
-    """A folder name for a token: readable, and unique by a digest."""
-    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", token)[-80:]
-    return f"{readable}-{hashlib.sha256(token.encode()).hexdigest()[:8]}"
+from overnight_jobs.far.files import digest, inside, write
 
 
 def make(folder: Path, job: Job, order: dict[str, Any]) -> None:
@@ -33,22 +25,6 @@ def make(folder: Path, job: Job, order: dict[str, Any]) -> None:
     write(partial / "job.json", {"token": job.token, "owner": job.owner, "outputs": list(job.outputs)})
     write(partial / "order.json", order)
     partial.rename(folder)
-
-
-def read(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None where there is none (yet)."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def write(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON by rename."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content), encoding="utf-8")
-    partial.replace(path)
 
 
 def bring(folder: Path, outputs: Iterable[str], dest: Path) -> Manifest:
@@ -69,15 +45,7 @@ def bring(folder: Path, outputs: Iterable[str], dest: Path) -> Manifest:
     shutil.rmtree(dest, ignore_errors=True)
     partial.rename(dest)
     files = sorted(path for path in dest.rglob("*") if path.is_file() and not path.is_symlink())
-    return Manifest({str(path.relative_to(dest)): _digest(path) for path in files})
-
-
-def inside(folder: Path, name: str) -> Path:
-    """A path below the folder. Raises ValueError for a name that leads out of it."""
-    path = Path(os.path.normpath(folder / name))
-    if not path.is_relative_to(folder) or path == folder:
-        raise ValueError(f"{name!r} is not a path inside the job folder")
-    return path
+    return Manifest({str(path.relative_to(dest)): digest(path) for path in files})
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -85,8 +53,3 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(source, target, follow_symlinks=False)
     except OSError:
         shutil.copy2(source, target, follow_symlinks=False)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Runs each trial on a fresh rented GPU machine."""
