@@ -56,9 +56,8 @@ def main(argv: list[str]) -> int:
 def _resume(directory: Path, overrides: list[str]) -> int:
     config = read_facts(directory).study.config
     kind = str(_change(config, overrides).get("console", "auto"))
-    return run_shown(
-        kind, lambda watchers: resume(directory, discover(), watchers, lambda old: _change(old, overrides))
-    )
+    end = run_shown(kind, lambda watchers: resume(directory, discover(), watchers, lambda old: _change(old, overrides)))
+    return end.code
 
 
 def _change(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.console import open_console, print_comparison, print_summary
@@ -12,17 +13,25 @@ from core.study.launch import Outcome, read_facts
 from core.study.observer import Observer
 
 
-def run_shown(kind: str, run: Callable[[Sequence[Observer]], Outcome]) -> int:
+@dataclass(frozen=True)
+class End:
+    """How a shown study ended. code: see core.errors.EXIT_CODES. error: what was printed of it, or ""."""
+
+    code: int = 0
+    error: str = ""
+
+
+def run_shown(kind: str, run: Callable[[Sequence[Observer]], Outcome]) -> End:
     """Run a study under a console of that kind, write its report, print its summary.
 
-    Returns the exit code; errors that a person can act on are printed, not raised.
+    Errors that a person can act on are printed, not raised.
     """
     try:
         with open_console(kind) as watcher:
             outcome = run([watcher])
     except OvernightError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return End(error.exit_code, str(error))
     report_lines = make_report(outcome.facts)
     if kind != "quiet":
         print_summary(outcome.facts)
@@ -32,7 +41,7 @@ def run_shown(kind: str, run: Callable[[Sequence[Observer]], Outcome]) -> int:
         print(f"error: {outcome.error}", file=sys.stderr)
     if outcome.facts.state != "finished":
         print(f"Continue with: python -m core resume {outcome.facts.study.directory}", file=sys.stderr)
-    return outcome.exit_code
+    return End(outcome.exit_code, outcome.error)
 
 
 def make_report(facts: StudyFacts) -> list[str]:

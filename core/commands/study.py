@@ -9,13 +9,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from core.commands.show import run_shown, show_comparison
+from core.commands.show import End, run_shown
+from core.commands.sweep import here, run_study, run_sweep
 from core.config.arguments import GROUPS, parse
 from core.config.check import check_overrides, to_config
 from core.config.search_path import NAME, PRIMARY, add_search_path
 from core.errors import UsageError
+from core.journal.store import FILENAME
 from core.plugins import discover
-from core.study.launch import create
+from core.study.launch import create, resume
 
 
 def main(argv: Sequence[str]) -> int:
@@ -25,34 +27,39 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(argv, GROUPS)
     if arguments.check:
         check_overrides(arguments.overrides, registry, multirun=arguments.multirun)
-    done: list[tuple[Path, int]] = []
+    codes: list[int] = []
+    home = here()
     sys.argv = [sys.argv[0], *arguments.argv]
 
+    # Launchers carry it into other processes: there it has copies of `codes` and `home`.
     @hydra.main(version_base="1.3", config_path=PRIMARY, config_name=NAME)
     def job(composed: DictConfig) -> int:
-        code = study_job(composed)
-        done.append((Path(HydraConfig.get().runtime.output_dir), code))
-        if code > 128:
-            raise SystemExit(code)  # a signal ends the whole sweep, not one study of it
-        return code
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return run_study(lambda alone, again: study_job(composed, alone=alone, again=again), home)
+        codes.append(study_job(composed).code)
+        return codes[-1]
 
     try:
+        if arguments.multirun and not arguments.shows_only:
+            return run_sweep(job)
         job()
     except OSError as error:
         raise UsageError(f"cannot write the study directory: {error}; choose another place with dir=PATH") from None
-    if arguments.multirun and done:
-        show_comparison([directory for directory, _ in done])
-    return max((code for _, code in done), default=0)
+    return max(codes, default=0)
 
 
-def study_job(composed: DictConfig) -> int:
-    """Run the study of one composed configuration in Hydra's output directory."""
-    hydra_config = HydraConfig.get()
-    directory = Path(hydra_config.runtime.output_dir)
+def study_job(composed: DictConfig, *, alone: bool = True, again: bool = False) -> End:
+    """Run the study of one composed configuration in Hydra's output directory.
+
+    alone: nothing else writes on this terminal. again: it may have been started here before.
+    """
+    directory = Path(HydraConfig.get().runtime.output_dir)
     config = to_config(composed)
     config["dir"] = str(directory)
-    multirun = hydra_config.mode == RunMode.MULTIRUN
-    if multirun:
-        print(f"\n[{hydra_config.job.num}] {hydra_config.job.override_dirname.replace(',', ' ')}", flush=True)
+    kind = config.get("console", "auto")
+    if not alone and kind in ("auto", "live"):
+        kind = "plain"
     registry = discover()
-    return run_shown(config.get("console", "auto"), lambda watchers: create(config, directory, registry, watchers))
+    if again and (directory / FILENAME).exists():
+        return run_shown(kind, lambda watchers: resume(directory, registry, watchers))
+    return run_shown(kind, lambda watchers: create(config, directory, registry, watchers))

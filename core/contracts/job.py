@@ -34,6 +34,8 @@ class Job:
     resources: what it needs. deadline_s: seconds after which the far side kills it, whether or
         not the controller is alive: SIGTERM, and SIGKILL grace_s seconds later.
     outputs: names in the job folder that `fetch` brings back.
+    mirrored: outputs that are brought here now and then while the job runs, where it would be lost
+        with its machine otherwise; `fetch` brings them when the machine is gone.
     hardware: run it on this kind of an offer only, None = any that meets `resources`.
     max_usd_per_hour: do not start it on what costs more, None = whatever it costs.
     The command writes metrics to metrics.jsonl and, last and by rename, result.json.
@@ -48,6 +50,7 @@ class Job:
     deadline_s: float = 3600.0
     grace_s: float = 10.0
     outputs: tuple[str, ...] = ("result.json",)
+    mirrored: tuple[str, ...] = ()
     hardware: str | None = None
     max_usd_per_hour: float | None = None
 

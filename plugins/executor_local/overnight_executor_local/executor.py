@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from core import Caps, Handle, Job, Manifest, NotYet, Observation, Offer, Reaped, Resources
+from core import Caps, Handle, Job, JobState, Manifest, NotYet, Observation, Offer, Reaped, Resources
 from overnight_executor_local import order, places
 from overnight_executor_local.config import LocalConfig
 from overnight_jobs import folder
-from overnight_jobs.far import devices, files, processes, supervisor_path
+from overnight_jobs.far import devices, files, processes, states, supervisor_path
 from overnight_jobs.far.environment import JOB, OWNER
 
 _STREAMS = {"log": "log.txt", "metrics": "metrics.jsonl"}
@@ -204,21 +204,9 @@ class LocalExecutor:
         return Observation(token, "lost", reason="its supervisor was killed", hardware=self._where(place))
 
     def _ended(self, token: str, place: Path, ended: dict[str, Any]) -> Observation:
-        code, reason = ended["exit_code"], ended["reason"]
         whole = files.read(place / "result.json") is not None
-        if reason == "controller-died" and whole:
-            # The job wrote its result, last and whole, before the controller's death reached it.
-            state: Any = "succeeded"
-            code, reason = (0 if code == 0 else None), ""
-        elif reason == "controller-died":
-            state = "lost"
-        elif reason == "cancelled":
-            state = "cancelled"
-        elif reason == "" and code == 0 and whole:
-            state = "succeeded"
-        else:
-            state = "failed"
-        return Observation(token, state, code, reason, ended["seconds"], 0.0, self._where(place))
+        state, code, reason = states.ended(ended, whole)
+        return Observation(token, cast(JobState, state), code, reason, ended["seconds"], 0.0, self._where(place))
 
     def _where(self, place: Path) -> str:
         return str((files.read(place / "order.json") or {}).get("hardware", ""))

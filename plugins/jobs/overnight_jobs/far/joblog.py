@@ -8,7 +8,7 @@ class BoundedLog:
     """A file that keeps the first three quarters and the last quarter of `limit` bytes."""
 
     def __init__(self, path: str, limit: int) -> None:
-        self._file = open(path, "ab", buffering=0)  # noqa: PTH123, SIM115 - open for the job's life
+        self._file = open(path, "ab", buffering=0)
         self._room = limit * 3 // 4
         self._tail: collections.deque[bytes] = collections.deque()
         self._tail_limit = limit - self._room

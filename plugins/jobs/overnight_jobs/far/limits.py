@@ -3,7 +3,6 @@
 Standard library only: the supervisor loads it by path.
 """
 
-# ruff: noqa: PTH116, PTH123, PTH208
 # Loaded with every job: pathlib would double the supervisor's start-up time.
 
 import contextlib

@@ -1,0 +1,82 @@
+"""The agent's transport over HTTP: sealed messages to a machine that was rented for one job."""
+
+import hashlib
+import secrets
+import tempfile
+from typing import BinaryIO
+
+import httpx
+
+from overnight_jobs.far.seal import BOOT, DIGEST, NONCE, SEAL, intact, seal
+from overnight_jobs.far_side import FarGone
+
+_CHUNK = 1 << 20
+
+
+class OtherBoot(FarGone):
+    """The machine was started again since: what ran there is lost."""
+
+
+class HttpTransport:
+    """url: of the machine's server. secret: shared with it. boot: which start of it is meant, "" =
+    whichever answers first. timeout_s: of one request, without the transfer itself."""
+
+    def __init__(self, url: str, secret: str, boot: str = "", timeout_s: float = 30.0) -> None:
+        self._url, self._secret, self.boot = url.rstrip("/") + "/", secret, boot
+        # No proxy of the environment: the machine is named by its provider, or stands on this network.
+        self._client = httpx.Client(timeout=timeout_s, follow_redirects=True)
+
+    def hello(self) -> str:
+        """The boot of the server that answers. Raises FarGone where none does (yet)."""
+        try:
+            answer = self._client.get(self._url + "health")
+        except httpx.HTTPError as error:
+            raise FarGone(f"{type(error).__name__}: {error}") from None
+        boot = answer.headers.get(BOOT)
+        if answer.status_code != 200 or not boot:
+            raise FarGone(f"it answers {answer.status_code}, which is none of ours")
+        return str(boot)
+
+    def exchange(self, message: BinaryIO) -> BinaryIO:
+        """See overnight_jobs.far_side.Transport."""
+        self.boot = self.boot or self.hello()
+        digest, nonce = hashlib.file_digest(message, "sha256").hexdigest(), secrets.token_hex(16)
+        size = message.tell()
+        message.seek(0)
+        headers = {
+            NONCE: nonce,
+            DIGEST: digest,
+            SEAL: seal(self._secret, "request", self.boot, nonce, digest),
+            "Content-Length": str(size),
+            "Content-Type": "application/octet-stream",
+        }
+        taken = tempfile.SpooledTemporaryFile(8 * _CHUNK)  # noqa: SIM115 - the caller closes it
+        try:
+            with self._client.stream(
+                "POST", self._url, headers=headers, content=iter(lambda: message.read(_CHUNK), b"")
+            ) as answer:
+                boot = answer.headers.get(BOOT, "")
+                if boot and boot != self.boot:
+                    raise OtherBoot(f"the machine started again (boot {boot}, not {self.boot})")
+                if answer.status_code != 200:
+                    said = answer.read()[:200].decode(errors="replace")
+                    raise FarGone(f"it answers {answer.status_code}: {said}")
+                found = hashlib.sha256()
+                for data in answer.iter_bytes(_CHUNK):
+                    found.update(data)
+                    taken.write(data)
+                expected = (self._secret, "answer", self.boot, nonce, found.hexdigest())
+                if not intact(answer.headers.get(SEAL), *expected):
+                    raise FarGone("an answer that was cut or changed on its way")
+        except httpx.HTTPError as error:
+            taken.close()
+            raise FarGone(f"{type(error).__name__}: {error}") from None
+        except BaseException:
+            taken.close()
+            raise
+        taken.seek(0)
+        return taken  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()

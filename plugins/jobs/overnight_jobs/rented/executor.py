@@ -1,0 +1,309 @@
+"""An executor on rented machines: one fresh machine for each job, deleted at its end, whatever happens."""
+
+import shutil
+import threading
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from core import (
+    Ambiguous,
+    Caps,
+    Handle,
+    Job,
+    JobState,
+    Manifest,
+    NotYet,
+    Observation,
+    Offer,
+    OutOfStock,
+    Reaped,
+    Resources,
+)
+from overnight_jobs import bootstrap, orders
+from overnight_jobs.far.files import digest
+from overnight_jobs.far_side import FarError, FarGone
+from overnight_jobs.provider import Lost, Machine, Program, Provider, Quote, StockOut
+from overnight_jobs.rented.records import Record, Records, name, tag
+from overnight_jobs.rented.settings import RentedSettings
+from overnight_jobs.rented.work import Look, Machines
+
+_FINAL = ("succeeded", "failed", "cancelled", "preempted", "lost")
+_MARGIN_S = 0.5  # a listing is believed this much later than its lag
+_MOMENT_S = 2.0
+
+
+class RentedExecutor:
+    """What is common to all executors that rent machines; see core.contracts.Executor.
+
+    A machine runs an agent behind HTTP, which ends the job at its deadline and the machine at its
+    time-to-live whether or not this controller lives; the provider's own time-to-live stands behind
+    that. All that is known of a job is in its record, so that a new instance goes on where the last
+    one was killed.
+    """
+
+    def __init__(self, settings: RentedSettings, workspace: Path, provider: Provider) -> None:
+        self._settings = settings
+        self._workspace = Path(workspace).absolute()
+        self._provider = provider
+        self._records = Records(self._workspace)
+        self._machines = Machines(settings, self._records, self._workspace)
+        self._lock = threading.Lock()
+        self._submitting: dict[str, threading.Lock] = {}
+        self._deleting: set[str] = set()
+        self._refused: list[str] = []
+
+    def caps(self) -> Caps:
+        """See core.contracts.Executor."""
+        settings = self._settings
+        slots = settings.max_slots if settings.slots == "auto" else settings.slots
+        overhead = settings.provision_s + settings.wind_down_s
+        return Caps(
+            slots, spot=True, detached=True, priced=True, elastic=settings.slots == "auto", shares_files=False,
+            overhead_s=overhead,
+        )  # fmt: skip
+
+    def offers(self, request: Resources) -> Sequence[Offer]:
+        """What the provider has, in the order of preference; what is out of stock comes last."""
+        quotes = self._quotes(request)
+        return [Offer(quote.hardware, quote.usd_per_hour, quote.available) for quote in quotes]
+
+    def submit(self, job: Job, token: str) -> Handle:
+        """See core.contracts.Executor."""
+        with self._lock:
+            own = self._submitting.setdefault(token, threading.Lock())
+        with own:
+            record = self._records.read(token)
+            if record is not None:
+                if record.machine:
+                    return Handle(token, record.machine)
+                if (found := self.find(token)) is not None:
+                    return found
+            return self._create(job, token)
+
+    def find(self, token: str) -> Handle | None:
+        """See core.contracts.Executor. A listing that lags is asked until it must know."""
+        record = self._records.read(token)
+        if record is not None and record.machine:
+            return Handle(token, record.machine)
+        if record is None:
+            return None  # nothing is created before its record is written
+        end = time.monotonic() + self._provider.lag_s + _MARGIN_S
+        while True:
+            over = time.monotonic() >= end
+            for machine in self._provider.machines(tag(record.owner)):
+                if machine.name == record.name and machine.state not in ("gone", "stopped"):
+                    self._records.write(replace(record, machine=machine.id))
+                    return Handle(token, machine.id)
+            if over:
+                return None
+            time.sleep(min(0.25, self._provider.lag_s + 0.05))
+
+    def poll(self, handles: Sequence[Handle]) -> Sequence[Observation]:
+        """See core.contracts.Executor."""
+        pairs = [(handle, self._records.read(handle.token)) for handle in handles]
+        listed: dict[str, Machine] = {}
+        for owner in {record.owner for _, record in pairs if record is not None and not record.ended}:
+            listed |= {machine.id: machine for machine in self._provider.machines(tag(owner))}
+        looks: dict[str, tuple[Machine | None, Look | None]] = {}
+        for handle, record in pairs:
+            if record is not None and not record.ended:
+                machine = listed.get(record.machine) or self._provider.machine(record.machine)
+                look = self._machines.look(record, machine) if machine is not None else None
+                looks[handle.token] = machine, look
+        end = time.monotonic() + _MOMENT_S
+        for token in looks:
+            self._machines.settle(token, max(0.0, end - time.monotonic()))
+        return [self._observe(handle, record, *looks.get(handle.token, (None, None))) for handle, record in pairs]
+
+    def logs(self, handle: Handle, offset: int, stream: Literal["log", "metrics"] = "log") -> tuple[bytes, int]:
+        """See core.contracts.Executor."""
+        record = self._records.read(handle.token)
+        url = self._url(record)
+        if record is None or url is None or not record.boot:
+            return b"", offset
+        data = self._machines.far(record, url).read(record.slug, stream, offset)
+        return data, offset + len(data)
+
+    def fetch(self, handle: Handle, dest: Path) -> Manifest:
+        """See core.contracts.Executor. Of a machine that is gone: what was mirrored."""
+        record = self._records.read(handle.token)
+        url = self._url(record)
+        if record is not None and url is not None and record.boot and not self._over(record):
+            return self._machines.far(record, url).fetch(record.slug, dest)
+        mirror = self._records.mirror(handle.token)
+        shutil.rmtree(dest, ignore_errors=True)
+        if mirror.is_dir():
+            shutil.copytree(mirror, dest)
+        else:
+            dest.mkdir(parents=True)
+        return Manifest({str(p.relative_to(dest)): digest(p) for p in sorted(dest.rglob("*")) if p.is_file()})
+
+    def cancel(self, handle: Handle, grace_s: float) -> None:
+        """See core.contracts.Executor: the machine goes, and with it all that is left of the job."""
+        record = self._records.read(handle.token)
+        machine = record.machine if record is not None else handle.id
+        if machine and not self._provider.delete(machine):
+            raise NotYet(handle.token)
+        self._forget(handle.token)
+
+    def reap(self, owner: str, live: Collection[str]) -> Reaped:
+        """See core.contracts.Executor. Goes on until nothing new appears for longer than a listing lags."""
+        found: dict[str, None] = {}
+        kept = {record.machine: record for record in self._records.all() if record.token in live}
+        names = {name(owner, token): token for token in live}
+        for record in list(self._records.all()):
+            if record.owner == owner and record.token not in live:
+                if not record.ended or (record.machine and self._provider.machine(record.machine) is not None):
+                    found.setdefault(record.token)
+                if record.machine:
+                    self._delete(record.machine)
+                self._forget(record.token)
+        lag = self._provider.lag_s + _MARGIN_S
+        quiet = time.monotonic() + lag
+        while True:
+            over = time.monotonic() >= quiet
+            stale = []
+            for machine in self._provider.machines(tag(owner)):
+                unanswered = names.get(machine.name) and not self._known(names[machine.name])
+                if machine.id not in kept and not unanswered and machine.state != "gone":
+                    stale.append(machine)
+            for machine in stale:
+                self._delete(machine.id)
+                found.setdefault(self._token(machine))
+            if stale:
+                quiet = time.monotonic() + lag
+            elif over:
+                return Reaped(tuple(found))
+            time.sleep(min(0.25, lag / 4))
+
+    # Inside.
+
+    def _quotes(self, request: Resources) -> list[Quote]:
+        wanted = self._settings.gpu_types if request.gpus and not request.gpu_type else ()
+        found: list[Quote] = []
+        for kind in wanted or (request.gpu_type,):
+            found += self._provider.quotes(kind, request.gpus, request.cpus, request.memory_gb)
+        unique = list({quote.hardware: quote for quote in reversed(found)}.values())[::-1]
+        return sorted(unique, key=lambda quote: quote.available == 0)
+
+    def _create(self, job: Job, token: str) -> Handle:
+        quotes = self._quotes(job.resources)
+        if job.hardware is not None:
+            quotes = [quote for quote in quotes if quote.hardware == job.hardware]
+        if job.max_usd_per_hour is not None:
+            quotes = [quote for quote in quotes if quote.usd_per_hour <= job.max_usd_per_hour * (1 + 1e-9)]
+        tried = []
+        for quote in quotes:
+            try:
+                return self._created(job, token, quote)
+            except StockOut as error:
+                self._records.forget(token)
+                tried.append(f"{quote.hardware}: {error}")
+        what = job.hardware or " or ".join(self._settings.gpu_types) or job.resources.gpu_type or "a machine"
+        raise OutOfStock(f"there is no {what} just now ({'; '.join(tried) or 'none at a price that was reserved'})")
+
+    def _created(self, job: Job, token: str, quote: Quote) -> Handle:
+        settings = self._settings
+        ttl = settings.provision_s + job.deadline_s + job.grace_s + settings.wind_down_s
+        record = Record(
+            token, job.owner, name(job.owner, token), quote.hardware, quote.usd_per_hour, time.time(), orders.plain(job)
+        )
+        self._records.write(record)
+        env = {
+            "OVERNIGHT_SECRET": self._records.secret(token),
+            "OVERNIGHT_UNTIL": str(round(record.made + ttl, 1)),
+            "OVERNIGHT_LINGER_S": str(settings.provision_s + settings.wind_down_s),
+        }
+        program = Program(bootstrap.command(settings.port), env, settings.port, settings.image)
+        try:
+            machine = self._provider.create(record.name, tag(job.owner), quote, program, ttl)
+        except Lost as error:
+            raise Ambiguous(f"{token}: {error}") from error
+        self._records.write(replace(record, machine=machine))
+        return Handle(token, machine)
+
+    def _observe(
+        self, handle: Handle, record: Record | None, machine: Machine | None, look: Look | None
+    ) -> Observation:
+        token = handle.token
+        if record is None:
+            return Observation(token, "lost", reason="there is no trace of the job")
+        if record.ended:
+            return Observation(token, **record.ended)
+        seen = self._state(record, machine, look)
+        if seen.state in _FINAL:
+            # Final is final: the machine's later end changes nothing of what was seen once.
+            ended = {k: getattr(seen, k) for k in ("state", "exit_code", "reason", "seconds", "usd", "hardware")}
+            latest = self._records.read(token)
+            if latest is not None:
+                self._records.write(replace(latest, ended=ended))
+        return seen
+
+    def _state(self, record: Record, machine: Machine | None, look: Look | None) -> Observation:
+        age = time.time() - record.made
+        said: dict[str, Any] = {"hardware": record.hardware}
+        if machine is not None:
+            said |= {"seconds": machine.seconds, "usd": machine.usd}
+        token = record.token
+        if look is not None and look.seen is not None and look.seen["state"] in _FINAL:
+            state = cast(JobState, look.seen["state"])
+            return Observation(token, state, look.seen["exit_code"], look.seen["reason"], **said)
+        if machine is None or machine.state in ("gone", "stopped"):
+            why = (machine.reason if machine is not None else "") or "the machine is gone"
+            preempted = "preempt" in why.lower() or "spot" in why.lower()
+            return Observation(token, "preempted" if preempted else "lost", reason=why, **said)
+        if look is not None and look.lost:
+            return Observation(token, "lost", reason=look.lost, **said)
+        if not record.boot:
+            if age > self._settings.provision_s:
+                trouble = f" ({look.trouble})" if look and look.trouble else ""
+                why = f"no machine was ready within {self._settings.provision_s:g} s{trouble}"
+                return Observation(token, "lost", reason=why, **said)
+            return Observation(token, "provisioning", reason=(look.trouble if look else "") or machine.reason, **said)
+        if look is not None and look.seen is not None:
+            silent = time.monotonic() - look.heard
+            if silent > self._settings.silence_s:
+                why = f"its machine has not answered for {silent:.0f} s ({look.trouble})"
+                return Observation(token, "lost", reason=why, **said)
+            return Observation(token, "running", reason=look.trouble, **said)
+        if machine.state == "unknown":
+            return Observation(token, "unknown", reason=machine.reason, **said)
+        if look is not None and look.trouble and age > self._settings.provision_s + self._settings.silence_s:
+            return Observation(token, "lost", reason=f"its machine does not answer ({look.trouble})", **said)
+        return Observation(token, "running", reason=look.trouble if look else "", **said)
+
+    def _url(self, record: Record | None) -> str | None:
+        if record is None or not record.machine:
+            return None
+        machine = self._provider.machine(record.machine)
+        return machine.url if machine is not None and machine.state not in ("gone", "stopped") else None
+
+    def _over(self, record: Record) -> bool:
+        """Whether the machine is known to be lost, so that asking it would only take time."""
+        return record.ended.get("state") in ("lost", "preempted")
+
+    def _known(self, token: str) -> bool:
+        record = self._records.read(token)
+        return record is not None and bool(record.machine)
+
+    def _token(self, machine: Machine) -> str:
+        return next((record.token for record in self._records.all() if record.name == machine.name), machine.name)
+
+    def _delete(self, machine: str) -> None:
+        end = time.monotonic() + 60
+        while not self._provider.delete(machine):
+            if time.monotonic() > end:
+                raise RuntimeError(f"machine {machine} is still there 60 s after it was deleted")
+            time.sleep(0.2)
+
+    def _forget(self, token: str) -> None:
+        self._machines.forget(token)
+        self._records.forget(token)
+        with self._lock:
+            self._submitting.pop(token, None)
+
+
+__all__ = ["FarError", "FarGone", "RentedExecutor"]

@@ -1,0 +1,111 @@
+"""Records: what an executor of rented machines has to remember of each job, in the study's folder."""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from overnight_jobs.far.files import slug
+
+
+@dataclass(frozen=True)
+class Record:
+    """One job. machine: the provider's id, "" until its creation was answered. boot: which start of
+    its server got the job, "" until then. made: unix seconds. ended: the last observation, once it
+    was final. job: see overnight_jobs.orders.plain."""
+
+    token: str
+    owner: str
+    name: str
+    hardware: str
+    usd_per_hour: float
+    made: float
+    job: dict[str, Any] = field(default_factory=dict)
+    machine: str = ""
+    boot: str = ""
+    ended: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        """The job's name on the far side."""
+        return slug(self.token)
+
+
+class Records:
+    """The records below one folder, each written durably and by rename before the world is changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, token: str) -> Record | None:
+        """What is remembered of a job, None = nothing."""
+        return self._load(self._path(token))
+
+    def write(self, record: Record) -> None:
+        """Remember it. Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(record.token)
+        partial = path.with_suffix(".partial")
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(asdict(record), file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def forget(self, token: str) -> None:
+        """The job is gone, and with it its record and what was mirrored of it."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path(token).unlink()
+        shutil.rmtree(self.mirror(token), ignore_errors=True)
+
+    def all(self) -> Iterator[Record]:
+        """Every record, in the order of their tokens' names."""
+        for path in sorted(self._folder.glob("*.job.json")) if self._folder.is_dir() else ():
+            if record := self._load(path):
+                yield record
+
+    def mirror(self, token: str) -> Path:
+        """Where outputs of a running job are kept in case its machine is lost."""
+        return self._folder / f"{slug(token)}.mirror"
+
+    def secret(self, token: str) -> str:
+        """The secret shared with the job's machine; made of one of the study's, which only its owner can read."""
+        path = self._folder / "secret"
+        try:
+            base = path.read_text(encoding="ascii")
+        except FileNotFoundError:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                partial = path.with_name(f"secret.{secrets.token_hex(4)}")
+                partial.touch(mode=0o600)
+                partial.write_text(secrets.token_hex(32), encoding="ascii")
+                os.link(partial, path)
+            partial.unlink(missing_ok=True)
+            base = path.read_text(encoding="ascii")
+        return hmac.new(base.encode(), token.encode(), hashlib.sha256).hexdigest()
+
+    def _path(self, token: str) -> Path:
+        return self._folder / f"{slug(token)}.job.json"
+
+    def _load(self, path: Path) -> Record | None:
+        try:
+            return Record(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def tag(owner: str) -> str:
+    """A study's tag: a legal prefix of names at every provider, unique by a digest."""
+    return "on-" + hashlib.sha256(owner.encode()).hexdigest()[:10]
+
+
+def name(owner: str, token: str) -> str:
+    """A machine's name: the study's tag and the job's own digest; a DNS label of 24 characters."""
+    return f"{tag(owner)}-{hashlib.sha256(token.encode()).hexdigest()[:10]}"

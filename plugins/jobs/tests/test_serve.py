@@ -1,0 +1,218 @@
+"""Tests of the agent behind HTTP: a real server process, sealed messages, real jobs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from core import Job, Resources
+from overnight_jobs import bootstrap, orders
+from overnight_jobs.far import seal
+from overnight_jobs.far_side import FarBusy, FarError, FarGone, FarSide
+from overnight_jobs.http import HttpTransport, OtherBoot
+from overnight_jobs.manifest import Hasher
+
+_SECRET = "s3cret"
+_GOOD = "open('result.json', 'w').write('{}')"
+
+
+class Server:
+    """A machine's server as a process of its own, started by the bootstrap as a provider would."""
+
+    def __init__(self, root: Path, **env: str) -> None:
+        self.root = root
+        self.env = {
+            "OVERNIGHT_SECRET": _SECRET,
+            "OVERNIGHT_UNTIL": str(time.time() + 300),
+            "OVERNIGHT_BIND": "127.0.0.1",
+        }
+        self.env |= env
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, *bootstrap.command(0, str(self.root))[1:]]
+        self.process = subprocess.Popen(
+            command, env={"PATH": os.environ["PATH"], **self.env}, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline().split()[-1])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A running server; its jobs are gone after the test."""
+    made = Server(tmp_path / "far")
+    yield made
+    far = FarSide(HttpTransport(made.url, _SECRET))
+    if made.process.poll() is None:
+        far.reap("s", ())
+    made.stop()
+
+
+@pytest.fixture
+def far(server: Server) -> FarSide:
+    """A client of it."""
+    return FarSide(HttpTransport(server.url, _SECRET))
+
+
+def job(code: str, **more: Any) -> Job:
+    """A job that runs Python code."""
+    return Job(**{"token": "s/1/train/a1", "owner": "s", "command": ("python", "-c", code), "deadline_s": 60.0, **more})
+
+
+def start(far: FarSide, order: Job) -> str:
+    """Bring a job's files and start it; returns its slug."""
+    entries = Hasher().manifest(order.files)
+    far.send(entries.values())
+    told = orders.order(order, entries, code=None, python=sys.executable)
+    far.start(told)
+    return str(told["slug"])
+
+
+def until(far: FarSide, slug: str, *states: str) -> dict[str, Any]:
+    """Poll until one of the states."""
+    end = time.monotonic() + 30
+    while (seen := far.poll([slug])[0])["state"] not in states:
+        assert time.monotonic() < end, seen
+        time.sleep(0.02)
+    return seen
+
+
+def test_a_job_is_started_once_watched_fetched_and_deleted(far: FarSide, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("alpha")
+    (tmp_path / "in" / "run.sh").write_text("")
+    (tmp_path / "in" / "run.sh").chmod(0o755)
+    code = (
+        "import os; open('starts', 'a').write('x');"
+        "print(open('given/a.txt').read(), os.access('given/run.sh', os.X_OK));"
+        f"os.makedirs('checkpoint'); open('checkpoint/w', 'wb').write(b'w' * 3_000_000); {_GOOD}"
+    )
+    order = job(code, files={"given": tmp_path / "in"}, outputs=("result.json", "checkpoint", "starts"))
+    slug = start(far, order)
+    assert start(far, order) == slug
+    assert until(far, slug, "succeeded", "failed")["state"] == "succeeded"
+    assert far.read(slug, "log", 0) == b"alpha True\n"
+    assert far.read(slug, "log", 6) == b"True\n"
+    found = far.fetch(slug, tmp_path / "out")
+    assert set(found.files) == {"result.json", "checkpoint/w", "starts", "log.txt"}
+    assert (tmp_path / "out" / "starts").read_text() == "x"
+    assert set(far.fetch(slug, tmp_path / "part", ["checkpoint"]).files) == {"checkpoint/w", "log.txt"}
+    assert far.cancel(slug, order.token, 0.0)
+    assert not far.there(slug)
+    assert far.cancel(slug, order.token, 0.0), "absent is success"
+
+
+def test_files_travel_once(far: FarSide, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(os.urandom(100_000))
+    entries = Hasher().manifest({"data": tmp_path / "data"}).values()
+    assert far.send(entries) == 100_000
+    assert far.send(entries) == 0
+
+
+def test_what_changes_on_its_way_is_refused(far: FarSide, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"as it was hashed")
+    entries = list(Hasher().manifest({"data": tmp_path / "data"}).values())
+    (tmp_path / "data").write_bytes(b"as it was sent!!")
+    with pytest.raises(FarError, match="changed on its way"):
+        far.send(entries)
+
+
+def test_a_job_cannot_start_without_its_files(far: FarSide, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"never sent")
+    order = job(_GOOD, files={"data": tmp_path / "data"})
+    told = orders.order(order, Hasher().manifest(order.files), code=None, python=sys.executable)
+    with pytest.raises(FarError):
+        far.start(told)
+    assert not far.there(told["slug"])
+
+
+def test_a_gpu_that_is_not_there_is_said(far: FarSide) -> None:
+    with pytest.raises(FarBusy, match="1 GPUs are needed, 0 of 0 are free"):
+        start(far, job(_GOOD, resources=Resources(gpus=1)))
+
+
+@pytest.mark.parametrize("secret", ["wrong", ""])
+def test_strangers_are_refused(server: Server, secret: str) -> None:
+    with pytest.raises(FarGone, match="403"):
+        FarSide(HttpTransport(server.url, secret)).facts()
+
+
+def test_a_recorded_message_cannot_be_sent_again(server: Server) -> None:
+    boot = httpx.get(server.url + "/health").headers[seal.BOOT]
+    body = b'{"verb": "facts", "body": 0}\n'
+    import hashlib
+
+    digest = hashlib.sha256(body).hexdigest()
+    headers = {seal.NONCE: "n1", seal.DIGEST: digest, seal.SEAL: seal.seal(_SECRET, "request", boot, "n1", digest)}
+    assert httpx.post(server.url + "/", headers=headers, content=body).status_code == 200
+    assert httpx.post(server.url + "/", headers=headers, content=body).status_code == 403
+    other = headers | {seal.NONCE: "n2", seal.SEAL: seal.seal(_SECRET, "request", boot, "n2", digest)}
+    assert httpx.post(server.url + "/", headers=other, content=body + b" ").status_code == 400
+
+
+def test_a_machine_that_starts_again_is_another_and_its_jobs_are_gone(server: Server, far: FarSide) -> None:
+    slug = start(far, job("import time; time.sleep(600)"))
+    until(far, slug, "running")
+    server.stop()
+    server.start()
+    boot = HttpTransport(server.url, _SECRET).hello()
+    with pytest.raises(OtherBoot):
+        FarSide(HttpTransport(server.url, _SECRET, "0" * len(boot))).facts()
+    assert FarSide(HttpTransport(server.url, _SECRET)).poll([slug])[0]["state"] == "lost"
+
+
+def _alive(token: str) -> list[int]:
+    from overnight_jobs.far import processes
+    from overnight_jobs.far.environment import JOB
+
+    return processes.marked(lambda env: env.get(JOB) == token)
+
+
+def wait_for(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
+    """Whether a condition comes true in time."""
+    end = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_at_the_end_of_its_time_the_machine_ends_its_jobs_and_itself(tmp_path: Path) -> None:
+    server = Server(tmp_path / "far", OVERNIGHT_UNTIL=str(time.time() + 3))
+    far = FarSide(HttpTransport(server.url, _SECRET))
+    start(far, job("import os, time; os.fork() or os.setsid(); time.sleep(600)", token="s/time/up"))
+    assert server.process.wait(20) == 0
+    assert wait_for(lambda: not _alive("s/time/up"))
+
+
+def test_nobody_asking_ends_the_machine_once_its_job_is_over(tmp_path: Path) -> None:
+    server = Server(tmp_path / "far", OVERNIGHT_LINGER_S="1")
+    far = FarSide(HttpTransport(server.url, _SECRET))
+    start(far, job(f"import time; time.sleep(2); {_GOOD}", token="s/linger"))
+    time.sleep(1.5)
+    assert server.process.poll() is None, "its job still runs"
+    assert server.process.wait(20) == 0
+
+
+def test_sigterm_of_the_server_is_its_end_not_its_jobs(server: Server, far: FarSide) -> None:
+    slug = start(far, job("import time; time.sleep(600)", token="s/1/train/a1"))
+    until(far, slug, "running")
+    server.process.send_signal(signal.SIGTERM)
+    server.process.wait(10)
+    assert _alive("s/1/train/a1"), "a container's end ends all; on a shared node the next start does"
+    server.start()
+    assert wait_for(lambda: not _alive("s/1/train/a1"))
