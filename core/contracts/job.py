@@ -57,7 +57,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Handle:
-    """An executor's name for a submitted job: JSON, journaled, valid after a restart."""
+    """An executor's name for a submitted job: JSON, journaled, valid after a restart. data: the
+    executor's own; `notice` in it is a sentence that the person must hear, and is journaled."""
 
     token: str
     id: str

@@ -124,6 +124,17 @@ class ChecksItself(Protocol):
         ...
 
 
+@runtime_checkable
+class HasLocalInputs(Protocol):
+    """A task that reads files of the person's machine, which may not be the one that trains."""
+
+    def local_inputs(self) -> Mapping[str, Path]:
+        """Key of the task's config → the local file or folder that it names now; only those that are
+        local. Where an executor's machines do not see this machine's files, these travel with each
+        job and the worker is given the key with their place there. Quick: it imports nothing heavy."""
+        ...
+
+
 @dataclass(frozen=True)
 class Preflight:
     """What a task measured before the first trial.

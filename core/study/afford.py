@@ -34,8 +34,14 @@ def ledger(fold: Fold, elapsed_s: float, held: Cost) -> Ledger:
 
 
 def worst(parts: Parts, seconds: float) -> Cost:
-    """The most that a job with this deadline can cost at the current price."""
-    return parts.price.of(seconds + parts.settings.grace_s)
+    """The most that a job with this deadline can cost at the current price, its machine's start and end too."""
+    return parts.price.of(seconds + parts.overhead_s)
+
+
+def reserved_price(fold: Fold, parts: Parts, token: str) -> float | None:
+    """US dollars an hour that are reserved for a job; None where nothing can cost anything."""
+    reserved = fold.reserved[token]
+    return reserved.usd / reserved.seconds * 3600 if reserved.usd or parts.caps.priced else None
 
 
 def promised(fold: Fold, parts: Parts, *, test: bool) -> Cost:
@@ -125,7 +131,7 @@ def _seconds_for(parts: Parts, left: BudgetView) -> float:
     hour = parts.price.of(3600.0)
     pairs = ((left.usd, hour.usd), (left.gpu_hours, hour.gpu_hours))
     paid = [amount / rate * 3600 for amount, rate in pairs if amount is not None and rate > 0]
-    return min(paid, default=float("inf")) - parts.settings.grace_s
+    return min(paid, default=float("inf")) - parts.overhead_s
 
 
 def more(cost: Cost, now: Ledger, had: BudgetReserved) -> str | None:

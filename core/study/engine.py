@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from core.budget.ledger import Ledger
-from core.contracts import BASELINE, Handle, InvalidParams, Observation, Offer, Proposal
+from core.contracts import BASELINE, Caps, Handle, InvalidParams, Observation, Offer, Proposal
 from core.decision.judge import decide
 from core.errors import OvernightError, StudyStopped
 from core.guard.live import Doomed, LiveGuard
 from core.journal import events as ev
 from core.journal.fold import JobRecord, TrialRecord
-from core.study import afford, bills, effects, partial, purse, stages, stopping
+from core.study import afford, bills, effects, leftovers, partial, purse, stages, stopping
+from core.study.capacity import Capacity, changed
 from core.study.failures import retriable
 from core.study.interrupt import Interrupt, Interrupted
 from core.study.jobs import CheckpointGone, build_job, token
@@ -24,6 +25,7 @@ from core.study.outcomes import conclude, given_up, unaffordable, without_checkp
 from core.study.parts import Parts
 from core.study.patience import Patience, persist
 from core.study.recorder import Recorder
+from core.study.retention import Retention
 from core.study.watch import JobWatch, Look, judge, look, read, verdict
 
 T = TypeVar("T")
@@ -65,7 +67,9 @@ class Engine:
         self._policy_thread = ThreadPoolExecutor(1, thread_name_prefix="policy")
         self._pending: dict[str, _Pending] = {}
         self._watches: dict[str, JobWatch] = {}
-        self._patience = Patience()
+        self._patience = Patience(stock_out_s=3600 * parts.settings.stock_out_hours)
+        self._capacity = Capacity(parts.caps)
+        self._retention = Retention(recorder.fold, layout, parts.settings.keep_checkpoints)
         self._bills = bills.Bills()
         self._purse = purse.PolicyPurse()
         self._adopt = {job.token for job in stages.running_jobs(self._fold)} if resumed else set[str]()
@@ -81,11 +85,11 @@ class Engine:
         it cannot go on; in every case running jobs are stopped and what could be recorded is.
         """
         try:
-            self._reap()
+            leftovers.clear(self._parts, self._recorder)
             while (reason := self._tick()) is None:
                 self._pause()
             self._settle_pending()
-            self._reap()
+            leftovers.clear(self._parts, self._recorder)
         except (Interrupted, OvernightError) as stop:
             self._stop_everything()
             stopping.say_interrupted(self._recorder, stop)
@@ -116,6 +120,8 @@ class Engine:
         for record in stages.active(self._fold, self._parts.caps.slots):
             self._advance(record)
         self._poll()
+        if question := self._capacity.question(self._parts.executor):
+            self._start("caps", question, self._resize)
         self._ask()
         return self._end()
 
@@ -135,6 +141,12 @@ class Engine:
     def _start(self, key: str, action: Callable[[], T], then: Callable[[T], None], *, policy: bool = False) -> None:
         pool = self._policy_thread if policy else self._pool
         self._pending[key] = _Pending(pool.submit(action), then)
+
+    def _resize(self, caps: Caps | None) -> None:
+        if caps is not None:
+            said = changed(self._parts.caps, caps)
+            self._parts = replace(self._parts, caps=caps)
+            self._recorder.record(*([ev.Noticed(said)] if said else []))
 
     # Trials.
 
@@ -173,8 +185,9 @@ class Engine:
             raise error
 
     def _submit(self, record: TrialRecord, job: JobRecord) -> None:
+        price = afford.reserved_price(self._fold, self._parts, job.token)
         try:
-            order = build_job(self._parts, self._layout, self._fold.creation, record.trial, job)
+            order = build_job(self._parts, self._layout, self._fold, record.trial, job, usd_per_hour=price)
         except CheckpointGone as gone:
             self._recorder.record(*without_checkpoint(job, str(gone)))
             self._tell_policy()
@@ -182,9 +195,6 @@ class Engine:
         except OSError as error:
             raise StudyStopped(f"cannot write the job of trial {job.trial}: {error}") from error
         executor, adopted, patience = self._parts.executor, job.token in self._adopt, self._patience
-        reserved = self._fold.reserved[job.token]
-        free = reserved.usd == 0 and not self._parts.caps.priced
-        price = None if free else reserved.usd / reserved.seconds * 3600
         self._start(
             job.token,
             lambda: effects.submit(executor, order, patience, search_first=adopted, usd_per_hour=price),
@@ -193,7 +203,8 @@ class Engine:
 
     def _submitted(self, job: JobRecord, found: Handle | Offer) -> None:
         if isinstance(found, Handle):
-            self._recorder.record(ev.JobSubmitted(job.token, job.trial, found))
+            said = [ev.Noticed(found.data["notice"], job.trial)] if "notice" in found.data else []
+            self._recorder.record(ev.JobSubmitted(job.token, job.trial, found), *said)
             return
         # Nothing was started: it costs more now than is reserved for it.
         text = f"a machine costs ${found.usd_per_hour:g} an hour now, it was ${self._parts.offer.usd_per_hour:g}"
@@ -232,7 +243,8 @@ class Engine:
             for step in steps:
                 self._recorder.progress(watch.job.trial, watch.job.phase, step.step, step.total, step.metrics)
             doomed = judge(watch, steps) if key in found.chunks else None
-            ended = verdict(watch, observation, found.at, self._parts.settings.grace_s)
+            queue_s = 3600 * self._parts.settings.queue_hours
+            ended = verdict(watch, observation, found.at, self._parts.overhead_s, queue_s)
             if ended is not None or doomed is not None:
                 self._end_job(watch.job, ended or observation, doomed, found.at)
 
@@ -345,7 +357,7 @@ class Engine:
     # The end.
 
     def _end(self) -> str | None:
-        if self._closing is None or self._pending.keys() - {"poll"} or stages.active(self._fold, 1):
+        if self._closing is None or self._pending.keys() - {"poll", "caps"} or stages.active(self._fold, 1):
             return None
         completed = any(r.trial.status == "completed" for n, r in self._fold.records.items() if n != BASELINE)
         if completed and not self._fold.test_opened:
@@ -361,24 +373,13 @@ class Engine:
             self._recorder.record(ev.Noticed(text))
         for number in drain(self._notifier.told):
             self._recorder.record(ev.TrackersTold(number))
+        self._retention.prune()
 
     def _settle_pending(self) -> None:
         while self._pending:
             wait([pending.future for pending in self._pending.values()], timeout=0.1, return_when=FIRST_COMPLETED)
             self._purse.serve(self._recorder, self._parts, self._ledger)
             self._collect_finished()
-
-    def _reap(self) -> None:
-        """Delete what is left, not what the journal knows as running. Nothing else happens meanwhile: few tries."""
-        live = {job.token for job in stages.running_jobs(self._fold)}
-        owner, executor = self._fold.creation.study_id, self._parts.executor
-        reaped = persist(lambda: executor.reap(owner, live), "could not look for left-over jobs", Patience(short=True))
-        self._recorder.record(*purse.left_open(self._fold))
-        if self._fold.spent()[0]:  # a long journal is not read for a study that cost nothing
-            self._recorder.record(*bills.left_open(self._recorder.journal.entries()))
-        if reaped.tokens:
-            text = f"deleted {len(reaped.tokens)} left-over jobs: {', '.join(reaped.tokens)}"
-            self._recorder.record(ev.Noticed(text))
 
     def _stop_everything(self) -> None:
         """Cancel running jobs and record their end, as far as journal and executor still allow."""

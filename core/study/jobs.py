@@ -3,12 +3,15 @@
 import os
 from pathlib import Path
 
-from core.contracts import BASELINE, Job, Trial
-from core.journal.events import Phase, StudyCreated
-from core.journal.fold import JobRecord
+from core.contracts import BASELINE, HasLocalInputs, Job, Trial
+from core.journal.events import Phase
+from core.journal.fold import Fold, JobRecord
 from core.study.layout import Layout
 from core.study.parts import Parts
+from core.study.stages import evaluated_on
 from core.worker.spec import CHECKPOINT, EVALUATION, FILENAME, METRICS, PARTIAL, RESULT, RESUME, WorkerSpec
+
+INPUTS = "inputs"
 
 _OUTPUTS: dict[Phase, tuple[str, ...]] = {
     "prepare": (RESULT, METRICS),
@@ -33,42 +36,60 @@ def deadline(parts: Parts, phase: Phase) -> float:
     return {"prepare": limits.prepare_s, "train": limits.train_s}.get(phase, limits.evaluate_s)
 
 
-def build_job(parts: Parts, layout: Layout, created: StudyCreated, trial: Trial, record: JobRecord) -> Job:
-    """Write the job's order into the trial's folder and describe the job. Raises OSError; CheckpointGone
-    for an evaluation of what is not there any more."""
+def build_job(
+    parts: Parts, layout: Layout, fold: Fold, trial: Trial, record: JobRecord, *, usd_per_hour: float | None
+) -> Job:
+    """Write the job's order into the trial's folder and describe the job. usd_per_hour: the price that
+    is reserved. Raises OSError; CheckpointGone for an evaluation of what is not there any more."""
     number, phase = trial.number, record.phase
     evaluated = phase in ("validation", "test") and number != BASELINE
     if evaluated and not layout.checkpoint(number).is_dir():
         raise CheckpointGone(f"its checkpoint is gone: {layout.checkpoint(number)}")
     order = layout.order(number, phase)
     order.parent.mkdir(parents=True, exist_ok=True)
+    inputs = {} if parts.caps.shares_files else local_inputs(parts)
     spec = WorkerSpec(
         phase=phase,
-        task=parts.task_node,
+        task=parts.task_node | {key: name for key, (name, _) in inputs.items()},
         rewards=parts.rewards if phase in ("prepare", "train") else {},
         params=trial.proposal.params if phase == "train" else {},
-        seed=trial.training_seed(created.seed),
+        seed=trial.training_seed(fold.creation.seed),
         preflight=parts.settings.guard.preflight if phase == "prepare" else "off",
         baseline=number == BASELINE,
         deadline_s=record.deadline_s,
         partial_every_s=parts.settings.partial_every_s,
     )
     _write(order, spec.model_dump_json(indent=2))
-    files = {FILENAME: order}
+    files = {FILENAME: order, **dict(inputs.values())}
     if evaluated:
         files[CHECKPOINT] = layout.checkpoint(number)
     if phase == "train" and layout.partial(number).is_dir():
         files[RESUME] = layout.partial(number)
     return Job(
         token=record.token,
-        owner=created.study_id,
+        owner=fold.creation.study_id,
         command=("python", "-m", "core.worker"),
         files=files,
         resources=parts.resources,
         deadline_s=record.deadline_s,
         grace_s=parts.settings.grace_s,
         outputs=_OUTPUTS[phase],
+        mirrored=(PARTIAL,) if phase == "train" else (),
+        hardware=_hardware(parts, fold, phase),
+        max_usd_per_hour=usd_per_hour,
     )
+
+
+def _hardware(parts: Parts, fold: Fold, phase: Phase) -> str | None:
+    """Scores are compared, so they are made on one kind of machine: the baseline's."""
+    return evaluated_on(fold) if parts.settings.same_hardware and phase in ("validation", "test") else None
+
+
+def local_inputs(parts: Parts) -> dict[str, tuple[str, Path]]:
+    """Key of the task's config → (where the job finds it in its folder, where it stands here)."""
+    if not isinstance(parts.task, HasLocalInputs):
+        return {}
+    return {key: (f"{INPUTS}/{key}/{path.name}", path) for key, path in parts.task.local_inputs().items()}
 
 
 def _write(path: Path, text: str) -> None:

@@ -164,7 +164,7 @@ def _run(
 
 
 def _plan(parts: Parts, fold: Fold) -> ev.PlanMade:
-    limits, grace = parts.settings.deadline, parts.settings.grace_s
+    limits, grace = parts.settings.deadline, parts.overhead_s
     times = Times(limits.prepare_s, limits.train_s, limits.evaluate_s, grace)
     plan = make_plan(fold.limits(), parts.price, times, parts.offer.hardware)
     return ev.PlanMade(sentence(plan), parts.offer.hardware, parts.price.usd_per_hour)

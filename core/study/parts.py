@@ -53,6 +53,11 @@ class Parts:
         return Price(self.offer.usd_per_hour, self.resources.gpus)
 
     @property
+    def overhead_s(self) -> float:
+        """Seconds that a job may be paid for beyond its deadline: grace, and its machine's start and end."""
+        return self.settings.grace_s + self.caps.overhead_s
+
+    @property
     def space(self) -> Space:
         """The search space."""
         return self.task.space

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from core.contracts import NotYet, SetupError
+from core.contracts import NotYet, OutOfStock, SetupError
 from core.errors import StudyStopped
 
 T = TypeVar("T")
@@ -26,10 +26,12 @@ _OURS = frozenset(
 class Patience:
     """Shared by all calls of one study, from many threads.
 
-    troubles: what a person must hear of while calls are repeated.
+    troubles: what a person must hear of while calls are repeated. stock_out_s: how long to wait for
+    a machine where all are taken.
     """
 
-    def __init__(self, *, short: bool = False) -> None:
+    def __init__(self, *, short: bool = False, stock_out_s: float = 0.0) -> None:
+        self._stock_out_s = stock_out_s
         self.troubles: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._short = threading.Event()
         if short:
@@ -42,7 +44,11 @@ class Patience:
     def over(self, tries: int, waited_s: float, error: Exception) -> bool:
         """Whether to give up now."""
         ours = isinstance(error, OSError) and error.errno in _OURS
-        return tries >= _FEW and (waited_s >= PATIENCE_S or ours or self._short.is_set())
+        return tries >= _FEW and (waited_s >= self.limit_s(error) or ours or self._short.is_set())
+
+    def limit_s(self, error: Exception) -> float:
+        """How long this error is borne, seconds."""
+        return self._stock_out_s if isinstance(error, OutOfStock) else PATIENCE_S
 
     def pause(self, tries: int) -> None:
         """Wait before the next try: 0.2 s, then twice as long each time, up to 15 s."""
@@ -74,5 +80,6 @@ def persist(action: Callable[[], T], what: str, patience: Patience) -> T:
             if patience.over(tries, waited, error):
                 raise StudyStopped(f"{what} after {tries} tries in {waited:.0f} s: {cause}") from error
             if tries == _FEW:
-                patience.troubles.put(f"{what} ({cause}); trying again for up to {PATIENCE_S / 60:g} minutes")
+                minutes = patience.limit_s(error) / 60
+                patience.troubles.put(f"{what} ({cause}); trying again for up to {minutes:g} minutes")
             patience.pause(tries)

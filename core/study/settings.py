@@ -54,6 +54,9 @@ class StudySettings(PluginConfig):
     the end waits for trackers. partial_every_s: seconds between partial checkpoints of training,
     from which a trial goes on whose machine or controller was lost.
     max_failures: consecutive failed trials after which the study stops, resumable.
+    queue_hours: how long a job may wait in a queue. stock_out_hours: how long the study waits for a
+    machine where all are taken. same_hardware: evaluate every trial on the kind of machine that the
+    baseline was evaluated on. keep_checkpoints: the incumbent's and those of unfinished trials, or all.
     """
 
     name: str = Field(min_length=1)
@@ -75,3 +78,7 @@ class StudySettings(PluginConfig):
     console: Literal["auto", "live", "plain", "quiet"] = "auto"
     trackers_timeout_s: float = Field(default=60.0, ge=0)
     partial_every_s: float = Field(default=300.0, gt=0)
+    queue_hours: float = Field(default=24.0, gt=0)
+    stock_out_hours: float = Field(default=6.0, ge=0)
+    same_hardware: bool = True
+    keep_checkpoints: Literal["incumbent", "all"] = "incumbent"

@@ -85,6 +85,12 @@ def baseline_seconds(fold: Fold) -> float:
     return job.ended.seconds if job and job.ended else 0.0
 
 
+def evaluated_on(fold: Fold) -> str | None:
+    """The kind of machine on which the baseline was evaluated; None while unknown."""
+    job = fold.records[BASELINE].job("validation") if BASELINE in fold.records else None
+    return (job.ended.hardware or None) if job and job.ended and job.ended.state == "succeeded" else None
+
+
 def failures_in_a_row(fold: Fold) -> int:
     """How many trials failed since the last one that completed."""
     count = 0

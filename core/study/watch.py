@@ -67,13 +67,14 @@ def look(executor: Executor, jobs: Sequence[tuple[Handle, int]]) -> Look:
     return found
 
 
-def verdict(watch: JobWatch, seen: Observation, at: float, grace_s: float) -> Observation | None:
+def verdict(watch: JobWatch, seen: Observation, at: float, overhead_s: float, queue_s: float) -> Observation | None:
     """The observation with which the job has ended, or None while it goes on.
 
     A job that should have ended long ago is given up: "unknown" is never final, but no state may
-    last, and be paid for, for ever. at: when it was observed, monotonic seconds.
+    last, and be paid for, for ever. at: when it was observed, monotonic seconds. overhead_s: seconds that
+    it may take beyond its deadline. queue_s: seconds that it may wait in a queue.
     """
-    job, most = watch.job, watch.job.deadline_s + grace_s + SLACK_S
+    job, most = watch.job, watch.job.deadline_s + overhead_s + SLACK_S
     if seen.state in TERMINAL:
         return billed(watch, seen, at)
     if seen.state == "running" and watch.running_since is None:
@@ -84,7 +85,7 @@ def verdict(watch: JobWatch, seen: Observation, at: float, grace_s: float) -> Ob
         reason = f"still running {most:.0f} s after its start: its deadline of {job.deadline_s:g} s was not enforced"
         return billed(watch, replace(seen, state="lost", reason=reason), at)
     waited = at - (watch.running_since or watch.since)
-    if seen.state != "running" and waited > most:
+    if seen.state != "running" and waited > (queue_s if seen.state == "queued" else most):
         said = f" ({seen.reason})" if seen.reason else ""
         return billed(watch, replace(seen, state="lost", reason=f"{seen.state} for {waited:.0f} s{said}"), at)
     return None

@@ -174,16 +174,16 @@ def test_a_job_that_nobody_ends_is_given_up_and_its_time_is_billed() -> None:
     for state, seconds in (("provisioning", 40.0), ("unknown", 40.0), ("running", 40.0)):
         watch = JobWatch(job, LiveGuard(GuardSettings()), since=0.0)
         seen = Observation(job.token, state, seconds=seconds, usd=4.0)  # type: ignore[arg-type]
-        assert verdict(watch, seen, 50.0, 10.0) is None
-        assert verdict(watch, seen, 50.0 + 110.0, 10.0) is None
-        late = verdict(watch, seen, 50.0 + 110.0 + SLACK_S + 1, 10.0)
+        assert verdict(watch, seen, 50.0, 10.0, 1e9) is None
+        assert verdict(watch, seen, 50.0 + 110.0, 10.0, 1e9) is None
+        late = verdict(watch, seen, 50.0 + 110.0 + SLACK_S + 1, 10.0, 1e9)
         assert late is not None
         assert (late.state, late.usd) == ("lost", 4.0)
 
 
 def test_a_vanished_machine_is_billed_until_it_was_missed() -> None:
     watch = JobWatch(JobRecord("s/0001/train/a1", 1, "train", 1, 100.0), LiveGuard(GuardSettings()), since=0.0)
-    verdict(watch, Observation("s/0001/train/a1", "running", seconds=40.0, usd=4.0), 50.0, 10.0)
-    gone = verdict(watch, Observation("s/0001/train/a1", "lost"), 60.0, 10.0)
+    verdict(watch, Observation("s/0001/train/a1", "running", seconds=40.0, usd=4.0), 50.0, 10.0, 1e9)
+    gone = verdict(watch, Observation("s/0001/train/a1", "lost"), 60.0, 10.0, 1e9)
     assert gone is not None
     assert (gone.seconds, gone.usd) == (50.0, pytest.approx(5.0))
