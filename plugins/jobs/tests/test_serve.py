@@ -208,11 +208,12 @@ def test_nobody_asking_ends_the_machine_once_its_job_is_over(tmp_path: Path) -> 
     assert server.process.wait(20) == 0
 
 
-def test_sigterm_of_the_server_is_its_end_not_its_jobs(server: Server, far: FarSide) -> None:
-    slug = start(far, job("import time; time.sleep(600)", token="s/1/train/a1"))
-    until(far, slug, "running")
-    server.process.send_signal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_servers_death_is_the_end_of_its_jobs(server: Server, far: FarSide, number: int) -> None:
+    token = f"s/tied/{number:d}"
+    code = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork() or os.setsid();"
+    slug = start(far, job(f"{code} print('up', flush=True); time.sleep(600)", token=token))
+    assert wait_for(lambda: far.read(slug, "log", 0).count(b"up") == 2)
+    server.process.send_signal(number)
     server.process.wait(10)
-    assert _alive("s/1/train/a1"), "a container's end ends all; on a shared node the next start does"
-    server.start()
-    assert wait_for(lambda: not _alive("s/1/train/a1"))
+    assert wait_for(lambda: not _alive(token))

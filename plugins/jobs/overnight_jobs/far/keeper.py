@@ -34,10 +34,15 @@ class Busy(Exception):
 
 
 class Keeper:
-    """Jobs below `root`: jobs/SLUG is a job's folder, cache/ what jobs share, blobs/ and code/ their files."""
+    """Jobs below `root`: jobs/SLUG is a job's folder, cache/ what jobs share, blobs/ and code/ their files.
 
-    def __init__(self, root: Path) -> None:
+    tied: jobs end with this process, whatever ends it; else they live on until their deadline.
+    """
+
+    def __init__(self, root: Path, tied: bool = False) -> None:
         self.root = root.absolute()
+        self.tied = tied
+        self.ties: dict[str, int] = {}  # by slug, the end of a pipe that closes with this process
         self.jobs = self.root / "jobs"
         self.store = Store(self.root)
 
@@ -110,6 +115,8 @@ class Keeper:
         if tmp := (files.read(place / "order.json") or {}).get("tmp"):
             shutil.rmtree(tmp, ignore_errors=True)
         shutil.rmtree(place, ignore_errors=True)
+        if (tie := self.ties.pop(slug, None)) is not None:
+            os.close(tie)
         return True
 
     def reap(self, owner: str, live: list[str]) -> list[str]:
@@ -230,7 +237,7 @@ class Keeper:
             {
                 "folder": str(place), "command": command, "env": env, "token": order["token"],
                 "deadline_s": order["deadline_s"], "grace_s": order["grace_s"],
-                "max_log_bytes": order["max_log_bytes"], "gpus": gpus, "detach": True, "confine": confine,
+                "max_log_bytes": order["max_log_bytes"], "gpus": gpus, "detach": not self.tied, "confine": confine,
                 "tmp": None if tmp is None else str(tmp), "limits": order.get("limits") or {},
                 "hardware": f"{names[0] if names else 'GPU'} ×{len(gpus)}" if gpus else f"{devices.cores()} CPU cores",
             },
@@ -250,7 +257,10 @@ class Keeper:
                 env={"PATH": os.environ.get("PATH", "")},
             )
         os.close(reading)
-        os.close(writing)  # it is detached: nobody's death ends it
+        if self.tied:
+            self.ties[place.name] = writing
+        else:
+            os.close(writing)  # it is detached: nobody's death ends it
         end = time.monotonic() + _STARTING_S
         while not self._traces(place) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.005)  # until its supervisor has reported, nobody could find the job

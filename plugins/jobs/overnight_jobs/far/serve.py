@@ -3,7 +3,8 @@
 `python -I -S serve.py PORT ROOT` with OVERNIGHT_SECRET and OVERNIGHT_UNTIL (unix seconds) in its
 environment. POST / takes a sealed message and answers with one; GET /health answers anybody, with
 the boot that requests have to name. At OVERNIGHT_UNTIL, or LINGER_S after its last job ended and
-nobody has asked since, it ends its jobs and itself. Standard library only.
+nobody has asked since, it ends its jobs and itself; and its own death, whatever the cause, ends
+them. Standard library only.
 """
 
 import contextlib
@@ -104,7 +105,7 @@ def main() -> int:
     until = float(os.environ["OVERNIGHT_UNTIL"])
     linger = float(os.environ.get("OVERNIGHT_LINGER_S", "1800"))
     Door.secret = os.environ.pop("OVERNIGHT_SECRET")
-    Door.agent, Door.boot = Agent(root), secrets.token_hex(8)
+    Door.agent, Door.boot = Agent(root, tied=True), secrets.token_hex(8)
     Door.seen, Door.lock, Door.last = {}, threading.Lock(), time.monotonic()
     keeper = Door.agent.keeper
     keeper.kill_everything()  # a machine that started again has no job: whoever had one is told that it is lost

@@ -31,7 +31,7 @@ from overnight_jobs.rented.settings import RentedSettings
 from overnight_jobs.rented.work import Look, Machines
 
 _FINAL = ("succeeded", "failed", "cancelled", "preempted", "lost")
-_MARGIN_S = 0.5  # a listing is believed this much later than its lag
+_MARGIN_S = 0.2  # a listing is believed this much later than its lag
 _MOMENT_S = 2.0
 
 
@@ -60,10 +60,7 @@ class RentedExecutor:
         settings = self._settings
         slots = settings.max_slots if settings.slots == "auto" else settings.slots
         overhead = settings.provision_s + settings.wind_down_s
-        return Caps(
-            slots, spot=True, detached=True, priced=True, elastic=settings.slots == "auto", shares_files=False,
-            overhead_s=overhead,
-        )  # fmt: skip
+        return Caps(slots, spot=True, detached=True, priced=True, shares_files=False, overhead_s=overhead)
 
     def offers(self, request: Resources) -> Sequence[Offer]:
         """What the provider has, in the order of preference; what is out of stock comes last."""
@@ -78,7 +75,7 @@ class RentedExecutor:
             record = self._records.read(token)
             if record is not None:
                 if record.machine:
-                    return Handle(token, record.machine)
+                    return record.handle
                 if (found := self.find(token)) is not None:
                     return found
             return self._create(job, token)
@@ -87,7 +84,7 @@ class RentedExecutor:
         """See core.contracts.Executor. A listing that lags is asked until it must know."""
         record = self._records.read(token)
         if record is not None and record.machine:
-            return Handle(token, record.machine)
+            return record.handle
         if record is None:
             return None  # nothing is created before its record is written
         end = time.monotonic() + self._provider.lag_s + _MARGIN_S
@@ -95,8 +92,9 @@ class RentedExecutor:
             over = time.monotonic() >= end
             for machine in self._provider.machines(tag(record.owner)):
                 if machine.name == record.name and machine.state not in ("gone", "stopped"):
-                    self._records.write(replace(record, machine=machine.id))
-                    return Handle(token, machine.id)
+                    record = replace(record, machine=machine.id)
+                    self._records.write(record)
+                    return record.handle
             if over:
                 return None
             time.sleep(min(0.25, self._provider.lag_s + 0.05))
@@ -121,18 +119,21 @@ class RentedExecutor:
     def logs(self, handle: Handle, offset: int, stream: Literal["log", "metrics"] = "log") -> tuple[bytes, int]:
         """See core.contracts.Executor."""
         record = self._records.read(handle.token)
-        url = self._url(record)
-        if record is None or url is None or not record.boot:
+        machine = self._machine(record)
+        if record is None or machine is None or machine.url is None:
             return b"", offset
-        data = self._machines.far(record, url).read(record.slug, stream, offset)
+        if not record.boot:
+            self._machines.look(record, machine)  # it has no job yet: see to it
+            return b"", offset
+        data = self._machines.far(record, machine.url).read(record.slug, stream, offset)
         return data, offset + len(data)
 
     def fetch(self, handle: Handle, dest: Path) -> Manifest:
         """See core.contracts.Executor. Of a machine that is gone: what was mirrored."""
         record = self._records.read(handle.token)
-        url = self._url(record)
-        if record is not None and url is not None and record.boot and not self._over(record):
-            return self._machines.far(record, url).fetch(record.slug, dest)
+        machine = None if record is None or self._over(record) else self._machine(record)
+        if record is not None and machine is not None and machine.url and record.boot:
+            return self._machines.far(record, machine.url).fetch(record.slug, dest)
         mirror = self._records.mirror(handle.token)
         shutil.rmtree(dest, ignore_errors=True)
         if mirror.is_dir():
@@ -198,19 +199,20 @@ class RentedExecutor:
         tried = []
         for quote in quotes:
             try:
-                return self._created(job, token, quote)
+                return self._created(job, token, quote, "; ".join(tried))
             except StockOut as error:
                 self._records.forget(token)
                 tried.append(f"{quote.hardware}: {error}")
         what = job.hardware or " or ".join(self._settings.gpu_types) or job.resources.gpu_type or "a machine"
         raise OutOfStock(f"there is no {what} just now ({'; '.join(tried) or 'none at a price that was reserved'})")
 
-    def _created(self, job: Job, token: str, quote: Quote) -> Handle:
+    def _created(self, job: Job, token: str, quote: Quote, tried: str) -> Handle:
         settings = self._settings
         ttl = settings.provision_s + job.deadline_s + job.grace_s + settings.wind_down_s
         record = Record(
-            token, job.owner, name(job.owner, token), quote.hardware, quote.usd_per_hour, time.time(), orders.plain(job)
-        )
+            token, job.owner, name(job.owner, token), quote.hardware, quote.usd_per_hour, time.time(), orders.plain(job),
+            notice=self._notice(job, quote, tried),
+        )  # fmt: skip
         self._records.write(record)
         env = {
             "OVERNIGHT_SECRET": self._records.secret(token),
@@ -222,8 +224,17 @@ class RentedExecutor:
             machine = self._provider.create(record.name, tag(job.owner), quote, program, ttl)
         except Lost as error:
             raise Ambiguous(f"{token}: {error}") from error
-        self._records.write(replace(record, machine=machine))
-        return Handle(token, machine)
+        record = replace(record, machine=machine)
+        self._records.write(record)
+        return record.handle
+
+    def _notice(self, job: Job, quote: Quote, tried: str) -> str:
+        """What to say where the machine is not of the kind that was wanted first."""
+        first = self._settings.gpu_types[:1] if job.resources.gpus and not job.resources.gpu_type else ()
+        if not first or first[0].lower() in quote.hardware.lower() or job.hardware is not None:
+            return ""
+        why = f" ({tried})" if tried else ""
+        return f"no {first[0]} is to be had just now{why}: this job runs on {quote.hardware} at ${quote.usd_per_hour:.2f} an hour"
 
     def _observe(
         self, handle: Handle, record: Record | None, machine: Machine | None, look: Look | None
@@ -244,9 +255,10 @@ class RentedExecutor:
 
     def _state(self, record: Record, machine: Machine | None, look: Look | None) -> Observation:
         age = time.time() - record.made
-        said: dict[str, Any] = {"hardware": record.hardware}
-        if machine is not None:
-            said |= {"seconds": machine.seconds, "usd": machine.usd}
+        # A provider that does not say what a machine cost so far is taken to bill it from the request on.
+        seconds = (machine.seconds if machine is not None else 0.0) or age
+        usd = (machine.usd if machine is not None else 0.0) or seconds * record.usd_per_hour / 3600
+        said: dict[str, Any] = {"hardware": record.hardware, "seconds": seconds, "usd": usd}
         token = record.token
         if look is not None and look.seen is not None and look.seen["state"] in _FINAL:
             state = cast(JobState, look.seen["state"])
@@ -275,11 +287,12 @@ class RentedExecutor:
             return Observation(token, "lost", reason=f"its machine does not answer ({look.trouble})", **said)
         return Observation(token, "running", reason=look.trouble if look else "", **said)
 
-    def _url(self, record: Record | None) -> str | None:
+    def _machine(self, record: Record | None) -> Machine | None:
+        """The machine of a record while it is there."""
         if record is None or not record.machine:
             return None
         machine = self._provider.machine(record.machine)
-        return machine.url if machine is not None and machine.state not in ("gone", "stopped") else None
+        return machine if machine is not None and machine.state not in ("gone", "stopped") else None
 
     def _over(self, record: Record) -> bool:
         """Whether the machine is known to be lost, so that asking it would only take time."""

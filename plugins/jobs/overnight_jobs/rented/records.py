@@ -12,13 +12,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core import Handle
 from overnight_jobs.far.files import slug
 
 
 @dataclass(frozen=True)
 class Record:
     """One job. machine: the provider's id, "" until its creation was answered. boot: which start of
-    its server got the job, "" until then. made: unix seconds. ended: the last observation, once it
+    its server got the job, "" until then. made: unix seconds. notice: what
+    a person must hear of the choice of machine. ended: the last observation, once it
     was final. job: see overnight_jobs.orders.plain."""
 
     token: str
@@ -30,7 +32,13 @@ class Record:
     job: dict[str, Any] = field(default_factory=dict)
     machine: str = ""
     boot: str = ""
+    notice: str = ""
     ended: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def handle(self) -> Handle:
+        """What core is given; only once the machine's id is known."""
+        return Handle(self.token, self.machine, {"notice": self.notice} if self.notice else {})
 
     @property
     def slug(self) -> str:
