@@ -50,7 +50,8 @@ def build_job(
     inputs = {} if parts.caps.shares_files else local_inputs(parts)
     spec = WorkerSpec(
         phase=phase,
-        task=parts.task_node | {key: name for key, (name, _) in inputs.items()},
+        task=parts.task_node,
+        inputs={key: name for key, (name, _) in inputs.items()},
         rewards=parts.rewards if phase in ("prepare", "train") else {},
         params=trial.proposal.params if phase == "train" else {},
         seed=trial.training_seed(fold.creation.seed),

@@ -41,7 +41,8 @@ def main() -> int:
 
 def _run(spec: WorkerSpec, folder: Path, startup: Startup) -> JobResult:
     registry = discover()
-    task: Task = registry.build("task", spec.task)
+    inputs = {key: str(folder / place) for key, place in spec.inputs.items()}
+    task: Task = registry.build("task", spec.task | inputs)
     _prepare(task)
     startup.prepared()
     if spec.phase == "prepare":

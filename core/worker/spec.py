@@ -23,12 +23,14 @@ class WorkerSpec(PluginConfig):
     params, seed: of the trial; used by "train". preflight: what "prepare" does about what the
     task's preflight finds. baseline: evaluate the untouched model.
     deadline_s: seconds the executor grants; the worker asks training to stop a little earlier.
-    partial_every_s: seconds between partial checkpoints of training.
+    partial_every_s: seconds between partial checkpoints of training. inputs: key of the task's node →
+    the place in the job's folder of what it names.
     """
 
     phase: Literal["prepare", "train", "validation", "test"]
     task: dict[str, Any]
     rewards: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    inputs: dict[str, str] = Field(default_factory=dict)
     params: dict[str, Scalar] = Field(default_factory=dict)
     seed: int = 0
     preflight: Literal["refuse", "warn", "off"] = "off"

@@ -1,4 +1,4 @@
-"""Datasets: whether a setting names a local one, and errors for relative paths and columns that are not there."""
+"""Datasets: which settings name local files, and errors for relative paths and columns that are not there."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -10,6 +10,12 @@ from core import SetupError
 def is_local(data: str) -> bool:
     """Whether `task.data` names a file or folder rather than a hub dataset (owner/name)."""
     return Path(data).expanduser().exists() or data.startswith(("/", ".", "~")) or data.count("/") != 1
+
+
+def local_paths(**settings: str | None) -> dict[str, Path]:
+    """Setting → file or folder, of those that name one of this machine's; see core.contracts.HasLocalInputs."""
+    found = {name: Path(value).expanduser() for name, value in settings.items() if value}
+    return {name: path for name, path in found.items() if path.is_absolute() and path.exists()}
 
 
 def need_whole_path(path: str, setting: str) -> None:

@@ -217,3 +217,12 @@ def test_the_servers_death_is_the_end_of_its_jobs(server: Server, far: FarSide, 
     server.process.send_signal(number)
     server.process.wait(10)
     assert wait_for(lambda: not _alive(token))
+
+
+def test_servers_that_share_a_machine_do_not_touch_each_others_jobs(server: Server, far: FarSide) -> None:
+    slug = start(far, job("import time; time.sleep(600)"))
+    until(far, slug, "running")
+    other = Server(server.root, OVERNIGHT_UNTIL=str(time.time() + 2))
+    assert FarSide(HttpTransport(other.url, _SECRET)).poll([slug])[0]["state"] == "lost"
+    assert other.process.wait(20) == 0
+    assert far.poll([slug])[0]["state"] == "running"

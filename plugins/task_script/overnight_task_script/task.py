@@ -63,6 +63,10 @@ class Script:
         if config.constants:
             self._check_constants((folder / config.train).read_text(encoding="utf-8"))
 
+    def local_inputs(self) -> Mapping[str, Path]:
+        """See core.contracts.HasLocalInputs."""
+        return {"folder": self._folder()}
+
     def prepare(self, cache: Path) -> None:
         """Snapshot the folder and run prepare.py in it, once per content."""
         root, folder = cache / "script", self._folder()

@@ -25,8 +25,8 @@ _CHUNK = 1 << 20
 class Agent:
     """Answers requests about the jobs of one root folder."""
 
-    def __init__(self, root: Path, tied: bool = False) -> None:
-        self.keeper = Keeper(root, tied)
+    def __init__(self, root: Path, tied: bool = False, jobs: str = "jobs") -> None:
+        self.keeper = Keeper(root, tied, jobs)
 
     def answer(self, request: dict[str, Any], body: BinaryIO) -> tuple[dict[str, Any], BinaryIO | None]:
         """The answer to one request: a JSON object and perhaps a file, which the caller closes."""

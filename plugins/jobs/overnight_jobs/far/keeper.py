@@ -37,13 +37,14 @@ class Keeper:
     """Jobs below `root`: jobs/SLUG is a job's folder, cache/ what jobs share, blobs/ and code/ their files.
 
     tied: jobs end with this process, whatever ends it; else they live on until their deadline.
+    jobs: the folder below root that is this keeper's alone, where several share the rest.
     """
 
-    def __init__(self, root: Path, tied: bool = False) -> None:
+    def __init__(self, root: Path, tied: bool = False, jobs: str = "jobs") -> None:
         self.root = root.absolute()
         self.tied = tied
         self.ties: dict[str, int] = {}  # by slug, the end of a pipe that closes with this process
-        self.jobs = self.root / "jobs"
+        self.jobs = self.root / jobs
         self.store = Store(self.root)
 
     def start(self, order: dict[str, Any]) -> None:

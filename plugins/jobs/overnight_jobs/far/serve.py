@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import sys
 import tempfile
 import threading
@@ -105,10 +106,11 @@ def main() -> int:
     until = float(os.environ["OVERNIGHT_UNTIL"])
     linger = float(os.environ.get("OVERNIGHT_LINGER_S", "1800"))
     Door.secret = os.environ.pop("OVERNIGHT_SECRET")
-    Door.agent, Door.boot = Agent(root, tied=True), secrets.token_hex(8)
+    Door.boot = secrets.token_hex(8)
+    # Jobs are this server's alone: on a machine that others share, it must neither see nor end theirs.
+    Door.agent = Agent(root, tied=True, jobs=f"served/{Door.boot}")
     Door.seen, Door.lock, Door.last = {}, threading.Lock(), time.monotonic()
     keeper = Door.agent.keeper
-    keeper.kill_everything()  # a machine that started again has no job: whoever had one is told that it is lost
     server = ThreadingHTTPServer((os.environ.get("OVERNIGHT_BIND", "0.0.0.0"), port), Door)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -118,6 +120,7 @@ def main() -> int:
         time.sleep(min(1.0, max(0.05, until - time.time())))
     print("overnight: time is up", flush=True)
     keeper.kill_everything()
+    shutil.rmtree(keeper.jobs, ignore_errors=True)
     return 0
 
 

@@ -19,7 +19,7 @@ from core import (
     TrainContext,
 )
 from overnight_huggingface.compute import on_device, set_up_cpu, weights_dtype
-from overnight_huggingface.data import is_local, need_whole_path
+from overnight_huggingface.data import is_local, local_paths, need_whole_path
 from overnight_huggingface.hub import check_columns, check_on_hub
 from overnight_huggingface.models import StartingModel
 from overnight_task_grpo.gsm8k import prompts
@@ -71,6 +71,12 @@ class GrpoGsm8k:
     def model_facts(self) -> ModelFacts:
         """For the model card; see core.contracts.DescribesModel."""
         return model_facts(self._config)
+
+    def local_inputs(self) -> Mapping[str, Path]:
+        """See core.contracts.HasLocalInputs."""
+        config = self._config
+        model = None if config.model_preset else config.model
+        return local_paths(data=config.data, model=model, chat_template=config.chat_template)
 
     def prepare(self, cache: Path) -> None:
         """Convert or download the model and cut the data, once per configuration and machine."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from core import EvaluateContext, Evaluation, ModelFacts, Objective, Preflight, SetupError, Space, Split, TrainContext
 from overnight_huggingface.compute import set_up_cpu
-from overnight_huggingface.data import is_local, need_whole_path
+from overnight_huggingface.data import is_local, local_paths, need_whole_path
 from overnight_huggingface.hub import check_columns, check_on_hub
 from overnight_huggingface.models import StartingModel
 from overnight_task_sft.f1 import scoring, splits
@@ -61,6 +61,12 @@ class SftF1:
     def model_facts(self) -> ModelFacts:
         """For the model card; see core.contracts.DescribesModel."""
         return model_facts(self._config)
+
+    def local_inputs(self) -> Mapping[str, Path]:
+        """See core.contracts.HasLocalInputs."""
+        config = self._config
+        model = None if config.model_preset else config.model
+        return local_paths(data=config.data, model=model, chat_template=config.chat_template)
 
     def prepare(self, cache: Path) -> None:
         """Convert or download the model and cut the data, once per configuration and machine."""
