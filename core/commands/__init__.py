@@ -10,4 +10,5 @@ COMMANDS: dict[str, str] = {
     "publish": "core.commands.publish",
     "reap": "core.commands.reap",
     "plugins": "core.commands.plugins",
+    "doctor": "core.commands.doctor",
 }

@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from core.commands.show import End, run_shown
-from core.commands.sweep import here, run_study, run_sweep
+from core.commands.sweep import Launch, run_study, run_sweep
 from core.config.arguments import GROUPS, parse
 from core.config.check import check_overrides, to_config
 from core.config.search_path import NAME, PRIMARY, add_search_path
@@ -25,22 +25,24 @@ def main(argv: Sequence[str]) -> int:
     registry = discover()
     add_search_path(registry.config_dirs)
     arguments = parse(argv, GROUPS)
+    if arguments.multirun and arguments.shows_only:
+        raise UsageError("--cfg and --info show one configuration: leave out --multirun (-m) and the sweep")
     if arguments.check:
         check_overrides(arguments.overrides, registry, multirun=arguments.multirun)
     codes: list[int] = []
-    home = here()
+    launch = Launch.here(arguments.overrides)
     sys.argv = [sys.argv[0], *arguments.argv]
 
-    # Launchers carry it into other processes: there it has copies of `codes` and `home`.
+    # Launchers carry it into other processes: there it has a copy of `codes`.
     @hydra.main(version_base="1.3", config_path=PRIMARY, config_name=NAME)
     def job(composed: DictConfig) -> int:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return run_study(lambda alone, again: study_job(composed, alone=alone, again=again), home)
+            return run_study(lambda alone, again: study_job(composed, alone=alone, again=again), launch)
         codes.append(study_job(composed).code)
         return codes[-1]
 
     try:
-        if arguments.multirun and not arguments.shows_only:
+        if arguments.multirun:
             return run_sweep(job)
         job()
     except OSError as error:

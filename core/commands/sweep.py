@@ -4,47 +4,68 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import TextIOBase
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 
 from core.commands.show import End, show_comparison
+from core.commands.sweep_output import tagged
 from core.commands.sweep_records import Beginning, Record, Records, Sweep
+from core.commands.sweep_stop import heeding, stopping_all
 from core.errors import EXIT_CODES, OvernightError, StudyStopped, UsageError
 from core.journal.store import FILENAME
 from core.study.launch import read_facts
 
-Home = tuple[str, int]
+
+@dataclass(frozen=True)
+class Launch:
+    """What a study is told of the process that launched the sweep: launchers carry it into others, also
+    on other machines. given: the overrides of the whole sweep, so that only what differs is shown.
+    """
+
+    given: tuple[str, ...]
+    host: str
+    pid: int
+    session: int
+
+    @classmethod
+    def here(cls, given: Sequence[str]) -> "Launch":
+        """This process is the one."""
+        return cls(tuple(given), socket.gethostname(), os.getpid(), os.getsid(0))
+
+    @property
+    def alone(self) -> bool:
+        """Whether the study runs in that very process, one after the other."""
+        return (self.host, self.pid) == (socket.gethostname(), os.getpid())
 
 
-def here() -> Home:
-    """Which process this is: launchers carry the study into others, also on other machines."""
-    return socket.gethostname(), os.getpid()
-
-
-def run_study(run: Callable[[bool, bool], End], home: Home) -> int:
+def run_study(run: Callable[[bool, bool], End], launch: Launch) -> int:
     """Run one study of a sweep and record how it ended; only what ends a whole process is raised.
 
-    run(alone, again) runs it. alone: in the process of the person's terminal, with no study beside it.
-    again: its launcher started it before and starts it once more (a requeued job).
+    run(alone, again) runs it. alone: no other study shares its terminal. again: its launcher started
+    it before and starts it once more (a requeued job).
     """
     config = HydraConfig.get()
-    number, alone = int(config.job.num), here() == home
+    number, alone = int(config.job.num), launch.alone
     records = Records(Path(config.sweep.dir).absolute())
-    record = Record(number, config.runtime.output_dir, config.job.override_dirname.replace(",", " "))
-    if records.interrupted():
-        return 0  # the sweep is being stopped; that this one never began is said at the end
+    if records.asked_to_stop():
+        return 0  # that it never began is said at the end of the sweep
     again = records.find(number) is not None
-    records.write(record)
-    with _tagged("" if alone else f"[{number}] "):
-        print(f"\n[{number}] {record.words}" if alone else record.words, flush=True)
-        end = _guarded(lambda: run(alone, again))
-    records.write(Record(number, record.directory, record.words, end.code, end.error))
+    words = " ".join(word for word in config.overrides.task if word not in launch.given)
+    directory = str(config.runtime.output_dir)
+    records.write(Record(number, directory, words))
+    with tagged("" if alone else f"[{number}] "):
+        print(f"\n[{number}] {words}" if alone else words or "begins", flush=True)
+        with nullcontext() if alone else heeding(records, launch.session if launch.host == socket.gethostname() else 0):
+            end = _guarded(lambda: run(alone, again))
+    try:
+        records.write(Record(number, directory, words, end.code, end.error))
+    except OSError as error:
+        print(f"[{number}] how it ended (exit code {end.code}) cannot be recorded: {error}", file=sys.stderr)
     if alone and end.code > 128:
         raise SystemExit(end.code)  # a signal ends the whole sweep, not one study of it
     return end.code
@@ -55,15 +76,16 @@ def run_sweep(launch: Callable[[], None]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, where Hydra would print a traceback and exit
     stopped, broken = 0, ""
     try:
-        launch()
+        with stopping_all():
+            launch()
     except KeyboardInterrupt:
         stopped = 130
     except SystemExit as stop:
         stopped = stop.code if isinstance(stop.code, int) else 1
-    except OSError:
-        raise
     except Exception as error:
         if Beginning.sweep is None or isinstance(error, HydraException) or not _begun(Beginning.sweep):
+            if isinstance(error, OSError):
+                raise
             raise UsageError(_one_line(error)) from error
         broken = f"{type(error).__name__}: {_one_line(error)}"
     sweep = Beginning.sweep
@@ -85,7 +107,7 @@ def _tell(sweep: Sweep, broken: str) -> int:
     if broken:
         lines.append(f"error: the launcher {sweep.launcher} gave up ({broken})")
     if bad or never:
-        lines.append(f"{len(bad) + never} of {sweep.studies or len(records)} studies of this sweep failed:")
+        lines.append(f"{len(bad) + never} of {sweep.studies or len(records)} studies of this sweep did not succeed:")
     for record in bad:
         state = read_facts(Path(record.directory)).state if _is_study(record) else ""
         lines += [f"  [{record.number}] {record.words}", f"      {_fate(record, state)}", f"      {record.directory}"]
@@ -125,46 +147,8 @@ def _guarded(run: Callable[[], End]) -> End:
         return End(StudyStopped.exit_code, "memory is short")
     except Exception as error:  # noqa: BLE001 - whatever it is must not end the sweep's other studies
         traceback.print_exc()
-        return End(OvernightError.exit_code, f"{type(error).__name__}: {_one_line(error)}; please report it")
+        return End(OvernightError.exit_code, f"{type(error).__name__}: {_one_line(error)}")
 
 
 def _one_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-@contextmanager
-def _tagged(tag: str) -> Iterator[None]:
-    """Every line that is printed begins with the tag: studies that run side by side share one terminal."""
-    if not tag:
-        yield
-        return
-    with redirect_stdout(_Tagged(sys.stdout, tag)) as out, redirect_stderr(_Tagged(sys.stderr, tag)) as err:
-        try:
-            yield
-        finally:
-            out.close_line()
-            err.close_line()
-
-
-class _Tagged(TextIOBase):
-    def __init__(self, stream: TextIO, tag: str) -> None:
-        self._stream, self._tag, self._line = stream, tag, ""
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        whole, newline, self._line = (self._line + text).rpartition("\n")
-        if newline:
-            # One write for all lines: those of other processes come between them, not into them.
-            self._stream.write("".join(f"{self._tag}{line}\n" if line else "\n" for line in whole.split("\n")))
-            self._stream.flush()
-        return len(text)
-
-    def close_line(self) -> None:
-        if self._line:
-            self.write("\n")

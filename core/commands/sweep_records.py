@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -54,9 +54,18 @@ class Records:
         """The record of one study, None if it has not begun."""
         return next((record for record in self.read() if record.number == number), None)
 
-    def interrupted(self) -> bool:
-        """Whether a signal ended one of the studies: no further one is started then."""
-        return any((record.code or 0) > 128 for record in self.read())
+    def ask_to_stop(self, signal: int) -> None:
+        """Have every study of the sweep stop, wherever it runs, as if it got this signal; twice: at once."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "stop").open("a", encoding="ascii") as file:
+            file.write(f"{signal}\n")
+
+    def asked_to_stop(self) -> list[int]:
+        """The signals so far; the studies look for them, and none is started any more."""
+        try:
+            return [int(line) for line in (self._folder / "stop").read_text(encoding="ascii").splitlines()]
+        except OSError:
+            return []
 
 
 @dataclass(frozen=True)
@@ -68,14 +77,21 @@ class Sweep:
     launcher: str
     studies: int | None
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether its studies run in other processes."""
+        return self.launcher != "basic"
+
 
 class Beginning(Callback):
     """Named in conf/config.yaml: only here does Hydra tell the launching process what it begins.
 
     sweep: of this process; Hydra builds the callback by itself, so that there is no instance to ask.
+    then: what is called with it.
     """
 
     sweep: ClassVar[Sweep | None] = None
+    then: ClassVar[list[Callable[[Sweep], None]]] = []
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Called by Hydra once, before the first study of the sweep is launched."""
@@ -84,12 +100,17 @@ class Beginning(Callback):
         directory = Path(config.hydra.sweep.dir).absolute()
         Beginning.sweep = Sweep(directory, str(choices.get("hydra/launcher")), studies)
         Records(directory).clear()
+        for call in Beginning.then:
+            call(Beginning.sweep)
+        if Beginning.sweep.side_by_side:  # it may say nothing before the last study has ended
+            print(f"Sweep of {studies or 'several'} studies in {directory}, by launcher {Beginning.sweep.launcher}")
+            print(f"See where it stands with: python -m core status {directory}", flush=True)
 
 
 def _count(config: DictConfig) -> int:
     extra = OmegaConf.to_container(config.hydra.sweeper.get("params") or OmegaConf.create({}))
     assert isinstance(extra, dict)
-    words: Sequence[str] = [*(f"{key}={value}" for key, value in extra.items()), *config.hydra.overrides.task]
+    words: Sequence[str] = [*(f"{key!s}={value}" for key, value in extra.items()), *config.hydra.overrides.task]
     values = {}
     for override in OverridesParser.create().parse_overrides(list(words)):
         swept = override.is_sweep_override() and override.is_discrete_sweep()

@@ -31,7 +31,7 @@ _STATES: dict[str, MachineState] = {
 }
 _NONE_LEFT = ("no gpu nodes available", "no nodes available", "insufficient capacity", "out of stock")
 _STARTS = 3  # a program that ended so often will not stay
-_TOO_POOR = ("insufficient balance", "insufficient_balance", "insufficient funds")
+_TOO_POOR = ("balance is below", "insufficient balance", "insufficient_balance", "insufficient funds")
 _NOTHING_DONE = ("rate limit exceeded",)
 
 
@@ -137,7 +137,7 @@ class Basilica:
         for row in listed:
             if str(row.friendly_name).startswith(tag + "-"):
                 state = _STATES.get(row.state, "unknown")
-                if state in ("running", "provisioning"):
+                if state == "running":
                     found.append(Machine(row.instance_name, row.friendly_name, state, row.url or None))
                 elif (detailed := self.machine(row.instance_name)) is not None:
                     found.append(detailed)

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from core import Diagnosis
 from overnight_executor_cloud.provider import (
     CredentialsRefused,
-    Lost,
     Machine,
     MachineState,
     Program,
@@ -30,7 +29,6 @@ from overnight_executor_cloud.skypilot_quotes import Market, Terms, Wanted
 from overnight_executor_cloud.skypilot_tunnel import Tunnels
 
 _TESTED = "0.14."
-_STATES: dict[str, MachineState] = {"UP": "running", "STOPPED": "stopped", "AUTOSTOPPING": "stopped"}
 
 
 class SkyPilot:
@@ -117,11 +115,8 @@ class SkyPilot:
         if hardware is None or (limit is not None and quote.usd_per_hour > limit):
             raise ProviderError(f"{quote.hardware} at ${quote.usd_per_hour} an hour is no offer of this provider's.")
         cluster = cluster_name(tag, name)
-        try:
-            if self._clusters([cluster]) or any(active(row) for row in self._launches(cluster)):
-                return cluster
-        except Lost as lost:
-            raise ProviderError(str(lost)) from lost
+        if self._clusters([cluster]) or any(active(row) for row in self._launches(cluster)):
+            return cluster
         text = task_text(cluster, tag, hardware, program, ttl_s, open_port=self._terms.open_port)
         request_id = self._api.start("/launch", {"task": text, "cluster_name": cluster, "retry_until_up": False})
         try:
@@ -198,14 +193,7 @@ class SkyPilot:
         cluster = record["name"]
         now = max(0.0, time.time() - float(record.get("launched_at") or time.time()))
         usd, seconds = costs.get(record["cluster_hash"], (0.0, now))
-        state = _STATES.get(str(record.get("status")), "unknown")
-        reason = str(record.get("init_status_reason") or "")
-        if state == "unknown":
-            launches = [] if going else self._launches(cluster)
-            if launches and launches[0].get("status") == "FAILED":  # it holds, and bills, what it had got
-                state, reason = "stopped", self._why(launches[0])
-            elif going or (not launches and record.get("init_kind") == "launching"):
-                state = "provisioning"
+        state, reason = self._state(record, going)
         url = None
         if state == "running":
             try:
@@ -216,6 +204,24 @@ class SkyPilot:
         where = f"{record.get('cloud') or '?'}/{record.get('region') or '?'}".lower()
         hardware = f"{f'{gpu[1]}:{gpu[2]}' if gpu else 'cpu'} on {where}"
         return Machine(cluster, machine_name(cluster), state, url, hardware, usd, seconds, reason)
+
+    def _state(self, record: dict[str, Any], going: bool) -> tuple[MachineState, str]:
+        """SkyPilot calls a cluster UP, or INIT for ever, whose launch broke off: it holds, and bills,
+        what it had got, and runs nothing. That is "stopped" here."""
+        status, said = str(record.get("status")), str(record.get("init_status_reason") or "")
+        if going:
+            return "provisioning", said
+        if status in ("STOPPED", "AUTOSTOPPING"):
+            return "stopped", status.lower()
+        launches = self._launches(record["name"])
+        if launches and active(launches[0]):
+            return "provisioning", said
+        if launches and launches[0].get("status") != "SUCCEEDED":
+            return "stopped", self._why(launches[0])
+        unbounded = not record.get("to_down") and str(record.get("cloud")).lower() not in WITHOUT_AUTODOWN
+        if not launches and (unbounded or record.get("init_kind") == "launching"):  # autodown is set last
+            return "stopped", "launch-failed: the API server was restarted during the launch"
+        return ("running", "") if status == "UP" else ("unknown", said)
 
     def _url(self, record: dict[str, Any]) -> str | None:
         cluster, key = record["name"], record["cluster_hash"]
@@ -244,7 +250,7 @@ class SkyPilot:
         except RequestFailed as failed:
             meant = verdict(failed)
             word = "stock-out" if isinstance(meant, StockOut) else "launch-failed"
-            return f"{'credentials' if isinstance(meant, CredentialsRefused) else word}: {failed.message}"
+            return f"{'credentials' if isinstance(meant, CredentialsRefused) else word}: {failed.message[:600]}"
         except (StillGoing, ProviderError) as error:
             return f"launch-failed: {error}"
         return ""

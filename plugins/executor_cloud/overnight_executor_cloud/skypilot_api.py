@@ -42,13 +42,13 @@ class RequestFailed(ProviderError):
     def __init__(self, kind: str, message: str) -> None:
         self.kind = kind
         self.message = plain(message)
-        super().__init__(f"SkyPilot: {self.kind}: {self.message}")
+        super().__init__(f"SkyPilot: {self.kind}: {self.message[:600]}")
 
 
 def plain(text: str) -> str:
-    """SkyPilot's text as one line of at most 600 characters, without colours and hints."""
+    """SkyPilot's text as one line, without colours and hints."""
     text = _ANSI.sub("", text).split("\nHint:")[0].split("\nTo fix:")[0]
-    return " ".join(text.split())[:600]
+    return " ".join(text.split())
 
 
 def verdict(failed: RequestFailed) -> ProviderError | CredentialsRefused:
@@ -60,7 +60,7 @@ def verdict(failed: RequestFailed) -> ProviderError | CredentialsRefused:
         )
     if failed.kind != "ResourcesUnavailableError" or "are not supported" in said or "Catalog does not contain" in said:
         return ProviderError(str(failed))
-    return StockOut(said)
+    return StockOut(said[:600])
 
 
 class Api:
@@ -77,7 +77,8 @@ class Api:
         if token := os.environ.get(token_env):
             headers["Authorization"] = f"Bearer {token}"
         self._timeout_s = timeout_s
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+        near = re.match(r"https?://(127\.|localhost|\[::1\])", self.url) is not None  # no proxy leads here
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s, trust_env=not near)
 
     def health(self) -> dict[str, Any]:
         """Status, version and API version of the server. Raises Unreachable, Lost, CredentialsRefused."""
@@ -92,7 +93,7 @@ class Api:
         Raises Lost where the server may have taken the request.
         """
         answer = self._send("GET" if body is None else "POST", path, body=body)
-        request_id = answer.headers.get("x-skypilot-request-id")
+        request_id: str | None = answer.headers.get("x-skypilot-request-id")
         if not request_id:
             raise Lost(f"What answers at {self.url}{path} is no SkyPilot API server.")
         return request_id

@@ -102,8 +102,9 @@ def task_text(cluster: str, tag: str, hardware: Hardware, program: Program, ttl_
     task: dict[str, Any] = {"name": cluster, "resources": resources, "run": "exec " + shlex.join(program.command)}
     if program.env:
         task["secrets"] = program.env
-    if hardware.cloud == "slurm":  # it has no autodown of its own
-        task["config"] = {"slurm": {"sbatch_options": {"time": str(minutes)}}}
-    elif hardware.cloud not in WITHOUT_AUTODOWN:
+    if hardware.cloud not in WITHOUT_AUTODOWN:
         resources["autostop"] = {"idle_minutes": minutes, "down": True, "wait_for": "none"}
+    if hardware.cloud == "slurm":  # its autodown does nothing (0.14.1); that one is set marks a whole launch
+        task["config"] = {"slurm": {"sbatch_options": {"time": str(minutes)}}}
+        resources["autostop"]["idle_minutes"] += 10
     return json.dumps(task, ensure_ascii=False)

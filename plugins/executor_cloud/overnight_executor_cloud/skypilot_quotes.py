@@ -11,6 +11,7 @@ from overnight_executor_cloud.skypilot_api import Api, RequestFailed
 from overnight_executor_cloud.skypilot_names import OWNED, WITHOUT_AUTODOWN, Hardware, own_instance
 
 _PORT = 8700  # any port: whether the cloud opens ports at all
+_REFUSALS = frozenset({"ResourcesUnavailableError", "NotSupportedError", "ValueError"})
 _ROW = re.compile(r"^\s*(?P<cloud>\w+) \((?P<where>[^)]+)\)\s{2,}(?P<instance>\S+)\s{2,}.*?\s{2,}(?P<usd>\d+\.\d\d)\b")
 
 
@@ -66,13 +67,12 @@ class Market:
         """Kinds of machines that the optimiser agrees to, cheapest first."""
         found: list[Quote] = []
         errors: list[ProviderError] = []
-        infras = self.infras()
-        for infra in infras:
+        for infra in self.infras():
             try:
                 found += self._owned(infra, wanted) if _cloud(infra) in OWNED else self._rented(infra, wanted)
             except ProviderError as error:  # one cloud's catalogue must not hide the others'
                 errors.append(error)
-        if errors and len(errors) == len(infras):
+        if errors and not found:  # not the same as "there is none"
             raise errors[0]
         limit = self._terms.max_hourly_cost
         affordable = [quote for quote in dict.fromkeys(found) if limit is None or quote.usd_per_hour <= limit]
@@ -87,13 +87,18 @@ class Market:
 
     def _agreed(self, quotes: list[Quote]) -> list[Quote]:
         agreed: list[Quote] = []
+        errors: list[ProviderError] = []
         for quote in quotes[: 3 * self._most]:
             hardware = Hardware.parse(quote.hardware)
-            if hardware is None or not self._feasible(hardware):
-                continue
-            agreed.append(quote)
+            try:
+                if hardware is not None and self._feasible(hardware):
+                    agreed.append(quote)
+            except ProviderError as error:
+                errors.append(error)
             if len(agreed) == self._most:
                 break
+        if errors and not agreed:
+            raise errors[0]
         return agreed
 
     def _feasible(self, hardware: Hardware) -> bool:
@@ -103,7 +108,9 @@ class Market:
         try:
             self._api.call("/optimize", _dag(resources))
         except RequestFailed as failed:
-            self.refused = f"{hardware}: {failed.message}"
+            if failed.kind not in _REFUSALS:
+                raise
+            self.refused = f"{hardware}: {failed.message[:300]}"
             return False
         return True
 
@@ -172,10 +179,11 @@ class Market:
         try:
             self._api.result(request_id)
         except RequestFailed as failed:
-            if failed.kind in ("ResourcesUnavailableError", "NotSupportedError"):
+            if failed.kind in _REFUSALS:
                 return
             raise
-        rows = [row for line in self._api.output(request_id).splitlines() if (row := _ROW.match(line))]
+        found = [row for line in self._api.output(request_id).splitlines() if (row := _ROW.match(line))]
+        rows = [row for row in found if row["cloud"].lower() not in OWNED]
         if not rows:
             raise ProviderError("The optimiser's table of machines without GPUs cannot be read.")
         for row in rows:

@@ -23,6 +23,10 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BasilicaSt
         monkeypatch.delenv(name)
     monkeypatch.setenv("BASILICA_API_TOKEN", TOKEN)
     monkeypatch.setenv("OVERNIGHT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "image").mkdir()
+    (tmp_path / "image" / "nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-0)'\n")
+    (tmp_path / "image" / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'image'}{os.pathsep}{os.environ['PATH']}")  # what the image provides
     prices = ["A100=1.29", "H100=2.49"]
     with BasilicaStub(tmp_path / "cloud", lag_s=0.2, boot_s=0.05, backoff_s=0.2, grace_s=0.1, price=prices) as made:
         yield made

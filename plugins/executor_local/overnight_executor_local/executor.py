@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from core import Caps, Handle, Job, JobState, Manifest, NotYet, Observation, Offer, Reaped, Resources
-from overnight_executor_local import order, places
+from core import Caps, Diagnosis, Handle, Job, JobState, Manifest, NotYet, Observation, Offer, Reaped, Resources
+from overnight_executor_local import diagnosis, order, places
 from overnight_executor_local.config import LocalConfig
 from overnight_jobs import folder
 from overnight_jobs.far import devices, files, processes, states, supervisor_path
@@ -60,6 +60,10 @@ class LocalExecutor:
         if request.gpu_type and not any(request.gpu_type.lower() in name.lower() for name in names):
             return []
         return [Offer(self._hardware(request.gpus), available=self._slots)]
+
+    def diagnose(self) -> Sequence[Diagnosis]:
+        """See core.contracts.Diagnoses."""
+        return diagnosis.diagnose(self._config, self._gpus, self._slots, self._threads)
 
     def submit(self, job: Job, token: str) -> Handle:
         """See core.contracts.Executor."""

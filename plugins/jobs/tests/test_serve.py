@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from core import Job, Resources
 from overnight_jobs import bootstrap, orders
-from overnight_jobs.far import seal
+from overnight_jobs.far import files, seal
 from overnight_jobs.far_side import FarBusy, FarError, FarGone, FarSide
 from overnight_jobs.http import HttpTransport, OtherBoot
 from overnight_jobs.manifest import Hasher
@@ -226,3 +227,24 @@ def test_servers_that_share_a_machine_do_not_touch_each_others_jobs(server: Serv
     assert FarSide(HttpTransport(other.url, _SECRET)).poll([slug])[0]["state"] == "lost"
     assert other.process.wait(20) == 0
     assert far.poll([slug])[0]["state"] == "running"
+
+
+def test_a_look_while_a_job_starts_does_not_take_it_for_lost(server: Server, far: FarSide) -> None:
+    """The server looks at its jobs every second, and a client that got no answer in time asks at once."""
+    over = threading.Event()
+
+    def look(slug: str) -> None:
+        other = FarSide(HttpTransport(server.url, _SECRET))
+        while not over.is_set():
+            other.poll([slug])
+
+    told = [job("import time; time.sleep(600)", token=f"s/look/{number}") for number in range(10)]
+    lookers = [threading.Thread(target=look, args=(files.slug(each.token),)) for each in told]
+    for each in lookers:
+        each.start()
+    slugs = [start(far, each) for each in told]
+    time.sleep(0.5)
+    over.set()
+    for each in lookers:
+        each.join()
+    assert {seen["state"] for seen in far.poll(slugs)} == {"running"}

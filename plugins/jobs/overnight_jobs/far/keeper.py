@@ -67,29 +67,15 @@ class Keeper:
         return self._traces(self._place(slug))
 
     def observe(self, slug: str) -> dict[str, Any]:
-        """A job's state, exit_code, reason, seconds and hardware."""
+        """A job's state, exit_code, reason, seconds and hardware. Of one that is lost, nothing goes on."""
         place = self._place(slug)
-        told = files.read(place / "order.json") or {}
-        seen = {
-            "state": "running",
-            "exit_code": None,
-            "reason": "",
-            "seconds": 0.0,
-            "hardware": told.get("hardware", ""),
-        }
-        alive = self._supervisor(place) is not None
-        report = files.read(place / "exit.json")
-        if report is not None:
-            whole = files.read(place / "result.json") is not None
-            seen["state"], seen["exit_code"], seen["reason"] = states.ended(report, whole)
-            return seen | {"seconds": report["seconds"]}
-        if alive:
-            known = files.read(place / "supervisor.json") or {}
-            return seen | {"seconds": time.monotonic() - known.get("began", time.monotonic())}
-        if not place.exists():
-            return seen | {"state": "lost", "reason": "there is no trace of the job"}
-        self._kill_marked(told.get("token", slug))
-        return seen | {"state": "lost", "reason": "its supervisor was killed"}
+        seen = self._look(place)
+        if seen["state"] == "lost" and place.exists():
+            with self._locked():  # a start that is under way comes first: its job has a folder, but no supervisor yet
+                seen = self._look(place)
+                if seen["state"] == "lost":
+                    self._kill_marked((files.read(place / "order.json") or {}).get("token", slug))
+        return seen
 
     def read(self, slug: str, stream: str, offset: int, most: int = 1 << 20) -> bytes:
         """Bytes of a job's log or metrics from `offset` on."""
@@ -102,23 +88,8 @@ class Keeper:
 
     def cancel(self, slug: str, token: str, grace_s: float) -> bool:
         """Stop a job and delete all of it; False while it is still going."""
-        place = self._place(slug)
-        pid = self._supervisor(place)
-        if pid is not None:
-            asked = files.read(place / "cancel.json")
-            if asked is None:
-                files.write(place / "cancel.json", {"grace_s": grace_s, "asked": time.monotonic()})
-                processes.send([pid], 15)
-            elif time.monotonic() > asked["asked"] + grace_s + 10:
-                processes.send([pid], 9)
-            return False
-        self._kill_marked(token)
-        if tmp := (files.read(place / "order.json") or {}).get("tmp"):
-            shutil.rmtree(tmp, ignore_errors=True)
-        shutil.rmtree(place, ignore_errors=True)
-        if (tie := self.ties.pop(slug, None)) is not None:
-            os.close(tie)
-        return True
+        with self._locked():  # not while its start is under way, which nobody could stop yet
+            return self._cancel(self._place(slug), token, grace_s)
 
     def reap(self, owner: str, live: list[str]) -> list[str]:
         """Stop and delete the jobs of `owner` whose token is not in `live`; returns their tokens."""
@@ -178,6 +149,46 @@ class Keeper:
         if place.parent != self.jobs:
             raise ValueError(f"{slug!r} is no name of a job")
         return place
+
+    def _cancel(self, place: Path, token: str, grace_s: float) -> bool:
+        pid = self._supervisor(place)
+        if pid is not None:
+            asked = files.read(place / "cancel.json")
+            if asked is None:
+                files.write(place / "cancel.json", {"grace_s": grace_s, "asked": time.monotonic()})
+                processes.send([pid], 15)
+            elif time.monotonic() > asked["asked"] + grace_s + 10:
+                processes.send([pid], 9)
+            return False
+        self._kill_marked(token)
+        if tmp := (files.read(place / "order.json") or {}).get("tmp"):
+            shutil.rmtree(tmp, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
+        if (tie := self.ties.pop(place.name, None)) is not None:
+            os.close(tie)
+        return True
+
+    def _look(self, place: Path) -> dict[str, Any]:
+        told = files.read(place / "order.json") or {}
+        seen = {
+            "state": "running",
+            "exit_code": None,
+            "reason": "",
+            "seconds": 0.0,
+            "hardware": told.get("hardware", ""),
+        }
+        alive = self._supervisor(place) is not None
+        report = files.read(place / "exit.json")
+        if report is not None:
+            whole = files.read(place / "result.json") is not None
+            seen["state"], seen["exit_code"], seen["reason"] = states.ended(report, whole)
+            return seen | {"seconds": report["seconds"]}
+        if alive:
+            known = files.read(place / "supervisor.json") or {}
+            return seen | {"seconds": time.monotonic() - known.get("began", time.monotonic())}
+        if not place.exists():
+            return seen | {"state": "lost", "reason": "there is no trace of the job"}
+        return seen | {"state": "lost", "reason": "its supervisor was killed"}
 
     def _traces(self, place: Path) -> bool:
         return any((place / name).exists() for name in ("exit.json", "supervisor.json"))

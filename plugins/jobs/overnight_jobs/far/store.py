@@ -70,7 +70,8 @@ class Store:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             with tarfile.open(self.blobs / _name(digest)) as tar:
-                tar.extractall(partial, filter="data")
+                # Before 3.11.4 (Debian 12 has 3.11.2) there are no filters; the bundle is what its digest says.
+                tar.extractall(partial, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
             try:
                 partial.rename(folder)
             except OSError:  # another call was faster

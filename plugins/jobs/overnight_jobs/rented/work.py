@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from overnight_jobs import code, orders
-from overnight_jobs.far_side import FarError, FarGone, FarSide
+from overnight_jobs.far_side import FarBusy, FarError, FarGone, FarSide
 from overnight_jobs.http import HttpTransport, OtherBoot
 from overnight_jobs.manifest import Hasher
 from overnight_jobs.provider import Machine
@@ -85,7 +85,7 @@ class Machines:
         try:
             work(record, url, look)
             look.heard, look.trouble = time.monotonic(), ""
-        except OtherBoot as error:
+        except (OtherBoot, FarBusy) as error:  # a machine that is all ours and has no GPU free has none
             look.lost = str(error)
         except (FarGone, FarError, OSError, ValueError) as error:
             look.trouble = f"{type(error).__name__}: {error}"
@@ -120,13 +120,14 @@ class Machines:
 
     def _ask(self, record: Record, url: str, look: Look) -> None:
         far = self.far(record, url)
-        (look.seen,) = far.poll([record.slug])
-        if look.seen["state"] == "lost" and not far.there(record.slug):
+        (seen,) = far.poll([record.slug])
+        if seen["state"] == "lost" and not far.there(record.slug):
             # The boot is the one that was to get it, but its start was not heard: again, which is safe.
             self._give(record, url, look)
-            (look.seen,) = far.poll([record.slug])
+            (seen,) = far.poll([record.slug])
+        look.seen = seen
         names = record.job.get("mirrored")
-        if look.seen["state"] == "running" and names:
+        if seen["state"] == "running" and names:
             now = time.monotonic()
             look.mirrored = look.mirrored or now  # the first copy is due one period after its start
             if now - look.mirrored > self._settings.mirror_s:
