@@ -1,4 +1,4 @@
-"""A plugin with an executor whose jobs only take time: any number of slots on one machine, for measuring the controller."""
+"""A plugin with an executor whose jobs only take time: any number of slots, for measuring the controller."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from core import Caps, Handle, Job, Manifest, Observation, Offer, PluginConfig, Reaped, Resources, hookimpl
 
@@ -29,7 +29,7 @@ class SimulatedExecutor:
     """
 
     Config = SimulatedConfig
-    made: "list[SimulatedExecutor]" = []  # the benchmark looks at the one that its study built
+    made: ClassVar["list[SimulatedExecutor]"] = []  # the benchmark looks at the one that its study built
 
     def __init__(self, config: SimulatedConfig, workspace: Path) -> None:
         self.slots, self._config = config.slots, config

@@ -4,7 +4,7 @@ from core.contracts.config import PluginConfig
 from core.contracts.decision import DecisionRule
 from core.contracts.errors import Ambiguous, BudgetSpent, ContractError, InvalidParams, NotYet, OutOfStock, SetupError
 from core.contracts.evaluation import Evaluation, ItemScore, Split
-from core.contracts.executor import Diagnoses, Executor, Stream
+from core.contracts.executor import Diagnoses, Executor, Stream, TellsBills
 from core.contracts.job import (
     TERMINAL,
     Caps,
@@ -94,6 +94,7 @@ __all__ = [
     "Study",
     "StudyView",
     "Task",
+    "TellsBills",
     "Tracker",
     "TrainContext",
     "Trial",

@@ -76,3 +76,13 @@ class Diagnoses(Protocol):
         """What is installed, reachable and allowed, what it costs, what is free; starts nothing and
         raises nothing that a person could mend."""
         ...
+
+
+@runtime_checkable
+class TellsBills(Protocol):
+    """An executor whose provider says afterwards what it charged."""
+
+    def bill(self, handle: Handle) -> float | None:
+        """US dollars charged for a job's machine, which is gone; None where the provider does not say
+        (yet). Quick. Core settles what it had estimated by it."""
+        ...

@@ -134,6 +134,8 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Reaped:
-    """What `reap` found and deleted: the tokens (or ids) of jobs that nobody waits for."""
+    """What `reap` found and deleted: the tokens (or ids) of jobs that nobody waits for. bills: of what
+    was deleted, where the provider says: id of a handle → US dollars charged."""
 
     tokens: tuple[str, ...] = ()
+    bills: dict[str, float] = field(default_factory=dict)

@@ -2,14 +2,16 @@
 
 A job's end and its cost are journaled before its machine is deleted, so that no result is lost;
 until the machine is known to be gone, the rest of the job's reservation is held back. A second
-BudgetSettled of the same job closes its bill.
+BudgetSettled of the same job closes its bill: by what the provider says that it charged, where it
+says that (so that it may take back what was estimated too high), else by an estimate.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from core.budget.ledger import Cost, total
+from core.contracts import Executor, Handle, TellsBills
 from core.journal import events as ev
 from core.journal.events import Entry
 
@@ -17,6 +19,7 @@ from core.journal.events import Entry
 @dataclass(frozen=True)
 class _Open:
     reserved: ev.BudgetReserved
+    settled_usd: float
     rest: Cost
     since: float
 
@@ -33,19 +36,21 @@ class Bills:
         settled = next((event for event in end if isinstance(event, ev.BudgetSettled)), None)
         if reserved is not None and reserved.usd > 0 and settled is not None:
             rest = Cost(0.0, max(0.0, reserved.usd - settled.usd), max(0.0, reserved.gpu_hours - settled.gpu_hours))
-            self._open[reserved.token] = _Open(reserved, rest, since)
+            self._open[reserved.token] = _Open(reserved, settled.usd, rest, since)
 
     def held(self) -> Cost:
         """All that is kept back."""
         return total(bill.rest for bill in self._open.values())
 
-    def close(self, token: str) -> list[ev.Event]:
-        """The machine is gone: what it cost since its bill was read."""
+    def close(self, token: str, charged: float | None) -> list[ev.Event]:
+        """The machine is gone: what it cost since its bill was read. charged: US dollars in all, as the
+        provider says, None = it does not say."""
         bill = self._open.pop(token, None)
         if bill is None:
             return []
         share = min(1.0, (time.monotonic() - bill.since) / max(bill.reserved.seconds, 1e-9))
-        usd = min(bill.rest.usd, share * bill.reserved.usd)
+        estimate = min(bill.rest.usd, share * bill.reserved.usd)
+        usd = estimate if charged is None else charged - bill.settled_usd
         gpu_hours = min(bill.rest.gpu_hours, share * bill.reserved.gpu_hours)
         return [ev.BudgetSettled(token, bill.reserved.trial, 0.0, usd, gpu_hours)]
 
@@ -57,8 +62,20 @@ def closed(reserved: ev.BudgetReserved | None) -> list[ev.Event]:
     return [ev.BudgetSettled(reserved.token, reserved.trial, 0.0, 0.0, 0.0)]
 
 
-def left_open(entries: Iterable[Entry]) -> list[ev.Event]:
-    """Close the bills that earlier controllers left open: at the worst case, as nobody watched."""
+def asked(executor: Executor, handle: Handle | None) -> float | None:
+    """What the provider charged for a job whose machine is gone; None where it does not say."""
+    if handle is None or not isinstance(executor, TellsBills):
+        return None
+    try:
+        return executor.bill(handle)
+    except Exception:  # noqa: BLE001 - no answer is no bill; the estimate stands
+        return None
+
+
+def left_open(entries: Iterable[Entry], bill: Callable[[Handle | None], float | None]) -> list[ev.Event]:
+    """Close the bills that earlier controllers left open: as the provider says, or at the worst case,
+    since nobody watched."""
+    handles: dict[str, Handle] = {}
     reserved: dict[str, ev.BudgetReserved] = {}
     settled: dict[str, list[ev.BudgetSettled]] = {}
     for entry in entries:
@@ -67,12 +84,15 @@ def left_open(entries: Iterable[Entry]) -> list[ev.Event]:
                 reserved[token] = event
             case ev.BudgetSettled(token=token) as event:
                 settled.setdefault(token, []).append(event)
+            case ev.JobSubmitted(token=token, handle=handle):
+                handles[token] = handle
     found: list[ev.Event] = []
     for token, most in reserved.items():
         if most.trial is None:
             continue  # the policy's own: its bill is closed at once
         match settled.get(token, []):
             case [only] if most.usd > 0:
-                usd, gpu_hours = max(0.0, most.usd - only.usd), max(0.0, most.gpu_hours - only.gpu_hours)
+                charged, gpu_hours = bill(handles.get(token)), max(0.0, most.gpu_hours - only.gpu_hours)
+                usd = max(0.0, most.usd - only.usd) if charged is None else charged - only.usd
                 found.append(ev.BudgetSettled(token, most.trial, 0.0, usd, gpu_hours))
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from core.contracts import Ambiguous, Evaluation, Executor, Handle, Job, NotYet, Offer
 from core.errors import StudyStopped
 from core.journal.events import Phase
-from core.study import partial
+from core.study import bills, partial
 from core.study.layout import Layout
 from core.study.patience import Patience, persist
 from core.worker.result import JobResult, read_items, read_result
@@ -118,6 +118,12 @@ def cancel(executor: Executor, handle: Handle, grace_s: float, patience: Patienc
                     f"{handle.token} is still there {grace_s + 30:.0f} s after it was cancelled"
                 ) from None
             time.sleep(0.05)
+
+
+def clean(executor: Executor, handle: Handle, grace_s: float, patience: Patience) -> float | None:
+    """Delete what is left of a job; returns what the provider charged for it, None = it does not say."""
+    cancel(executor, handle, grace_s, patience)
+    return bills.asked(executor, handle)
 
 
 def last_metrics(path: Path) -> dict[str, float]:

@@ -277,8 +277,8 @@ class Engine:
         self._tell_policy()
         assert job.handle is not None
         grace = self._parts.settings.grace_s
-        clean = functools.partial(effects.cancel, self._parts.executor, job.handle, grace, self._patience)
-        self._start(f"clean {job.token}", clean, lambda _: self._recorder.record(*self._bills.close(job.token)))
+        clean = functools.partial(effects.clean, self._parts.executor, job.handle, grace, self._patience)
+        self._start(f"clean {job.token}", clean, lambda usd: self._recorder.record(*self._bills.close(job.token, usd)))
         if stages.failures_in_a_row(self._fold) >= self._parts.settings.max_failures:
             last = self._fold.records[job.trial].trial.error
             self._fatal = self._fatal or StudyStopped(

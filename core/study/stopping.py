@@ -58,6 +58,8 @@ def _stopped(parts: Parts, recorder: Recorder, job: JobRecord, watch: JobWatch |
         seen = billed(watch, seen, time.monotonic())
     if not seen.seconds:
         seen = replace(seen, seconds=_age(recorder, job))
+    if (charged := bills.asked(parts.executor, job.handle)) is not None:
+        seen = replace(seen, usd=charged)
     return [*job_ended(job, seen, parts.price, {}), *bills.closed(recorder.fold.reserved.get(job.token))]
 
 

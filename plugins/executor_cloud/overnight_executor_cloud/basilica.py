@@ -30,6 +30,7 @@ _STATES: dict[str, MachineState] = {
     "Suspended": "stopped",
 }
 _NONE_LEFT = ("no gpu nodes available", "no nodes available", "insufficient capacity", "out of stock")
+_BILLS = 500  # looked back for one that is closed now
 _STARTS = 3  # a program that ended so often will not stay
 _TOO_POOR = ("balance is below", "insufficient balance", "insufficient_balance", "insufficient funds")
 _NOTHING_DONE = ("rate limit exceeded",)
@@ -166,6 +167,17 @@ class Basilica:
         except KeyError:
             return True
         return False
+
+    def bill(self, machine_id: str) -> float | None:
+        """What the account's history of bills says, which counts to the second."""
+        for offset in range(0, _BILLS, 100):
+            rows = self._read(lambda first=offset: self._client().list_usage_history(limit=100, offset=first))  # type: ignore[misc]
+            for row in rows["rentals"]:
+                if row["rental_id"] == machine_id:
+                    return float(row["current_cost"])
+            if len(rows["rentals"]) < 100:
+                break
+        return None
 
     # Inside.
 

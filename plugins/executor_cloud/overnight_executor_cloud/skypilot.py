@@ -150,6 +150,10 @@ class SkyPilot:
             return Machine(machine_id, machine_name(machine_id), "gone", reason=self._why(launches[0]))
         return None
 
+    def bill(self, machine_id: str) -> float | None:
+        """SkyPilot keeps estimates, no bills."""
+        return None
+
     def delete(self, machine_id: str) -> bool:
         """Stop what would start it, then take it down; True once neither is left."""
         rows = self._api.requests(machine_id)

@@ -33,15 +33,16 @@ class Program:
 @dataclass(frozen=True)
 class Machine:
     """What a provider says of a machine. url: where its port is reached from here, None = not yet.
-    seconds: billable so far; usd: accrued, in US dollars."""
+    seconds: billable so far; usd: accrued, in US dollars; None = the provider does not say, and it is
+    taken to bill from the request on."""
 
     id: str
     name: str
     state: MachineState
     url: str | None = None
     hardware: str = ""
-    usd: float = 0.0
-    seconds: float = 0.0
+    usd: float | None = None
+    seconds: float | None = None
     reason: str = ""
 
 
@@ -92,6 +93,10 @@ class Provider(Protocol):
 
     def machine(self, machine_id: str) -> Machine | None:
         """One machine, None = there is none (any more)."""
+        ...
+
+    def bill(self, machine_id: str) -> float | None:
+        """US dollars charged for a machine that is gone; None where the provider does not say."""
         ...
 
     def delete(self, machine_id: str) -> bool:

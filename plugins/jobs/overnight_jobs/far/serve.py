@@ -121,6 +121,8 @@ def main() -> int:
     print("overnight: time is up", flush=True)
     keeper.kill_everything()
     shutil.rmtree(keeper.jobs, ignore_errors=True)
+    if os.path.basename(here := os.path.dirname(os.path.abspath(__file__))).startswith("overnight-far-"):
+        shutil.rmtree(here, ignore_errors=True)  # where the bootstrap unpacked this program
     return 0
 
 

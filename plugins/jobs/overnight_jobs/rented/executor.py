@@ -150,9 +150,14 @@ class RentedExecutor:
             raise NotYet(handle.token)
         self._forget(handle.token)
 
+    def bill(self, handle: Handle) -> float | None:
+        """See core.contracts.TellsBills."""
+        return self._provider.bill(handle.id)
+
     def reap(self, owner: str, live: Collection[str]) -> Reaped:
         """See core.contracts.Executor. Goes on until nothing new appears for longer than a listing lags."""
         found: dict[str, None] = {}
+        deleted: dict[str, None] = {}
         kept = {record.machine: record for record in self._records.all() if record.token in live}
         names = {name(owner, token): token for token in live}
         for record in list(self._records.all()):
@@ -161,6 +166,7 @@ class RentedExecutor:
                     found.setdefault(record.token)
                 if record.machine:
                     self._delete(record.machine)
+                    deleted.setdefault(record.machine)
                 self._forget(record.token)
         lag = self._provider.lag_s + _MARGIN_S
         quiet = time.monotonic() + lag
@@ -173,11 +179,13 @@ class RentedExecutor:
                     stale.append(machine)
             for machine in stale:
                 self._delete(machine.id)
+                deleted.setdefault(machine.id)
                 found.setdefault(self._token(machine))
             if stale:
                 quiet = time.monotonic() + lag
             elif over:
-                return Reaped(tuple(found))
+                bills = {machine: self._provider.bill(machine) for machine in deleted}
+                return Reaped(tuple(found), {machine: usd for machine, usd in bills.items() if usd is not None})
             time.sleep(min(0.25, lag / 4))
 
     # Inside.
@@ -210,9 +218,15 @@ class RentedExecutor:
         settings = self._settings
         ttl = settings.provision_s + job.deadline_s + job.grace_s + settings.wind_down_s
         record = Record(
-            token, job.owner, name(job.owner, token), quote.hardware, quote.usd_per_hour, time.time(), orders.plain(job),
+            token=token,
+            owner=job.owner,
+            name=name(job.owner, token),
+            hardware=quote.hardware,
+            usd_per_hour=quote.usd_per_hour,
+            made=time.time(),
+            job=orders.plain(job),
             notice=self._notice(job, quote, tried),
-        )  # fmt: skip
+        )
         self._records.write(record)
         env = {
             "OVERNIGHT_SECRET": self._records.secret(token),
@@ -234,7 +248,8 @@ class RentedExecutor:
         if not first or first[0].lower() in quote.hardware.lower() or job.hardware is not None:
             return ""
         why = f" ({tried})" if tried else ""
-        return f"no {first[0]} is to be had just now{why}: this job runs on {quote.hardware} at ${quote.usd_per_hour:.2f} an hour"
+        price = f"${quote.usd_per_hour:.2f} an hour"
+        return f"no {first[0]} is to be had just now{why}: this job runs on {quote.hardware} at {price}"
 
     def _observe(
         self, handle: Handle, record: Record | None, machine: Machine | None, look: Look | None
@@ -256,8 +271,9 @@ class RentedExecutor:
     def _state(self, record: Record, machine: Machine | None, look: Look | None) -> Observation:
         age = time.time() - record.made
         # A provider that does not say what a machine cost so far is taken to bill it from the request on.
-        seconds = (machine.seconds if machine is not None else 0.0) or age
-        usd = (machine.usd if machine is not None else 0.0) or seconds * record.usd_per_hour / 3600
+        seconds = age if machine is None or machine.seconds is None else machine.seconds
+        rate = record.usd_per_hour / 3600
+        usd = seconds * rate if machine is None or machine.usd is None else machine.usd
         said: dict[str, Any] = {"hardware": record.hardware, "seconds": seconds, "usd": usd}
         token = record.token
         if look is not None and look.seen is not None and look.seen["state"] in _FINAL:
