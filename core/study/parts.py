@@ -1,11 +1,12 @@
 """The parts of a study: its plugins, built from the configuration and checked before anything starts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.budget.ledger import Price
+from core.budget.plan import Times, make_plan
 from core.contracts import (
     Caps,
     ChecksItself,
@@ -21,6 +22,7 @@ from core.contracts import (
     Tracker,
 )
 from core.errors import OvernightError, PluginError, UsageError
+from core.journal.facts import Limits
 from core.plugins import Registry
 from core.study.settings import StudySettings
 from core.suggest import listing
@@ -99,8 +101,7 @@ def build(config: Mapping[str, Any], registry: Registry, workspace: Path) -> Par
         task = _task(registry, task_node)
         if isinstance(task, ChecksItself):
             task.check()
-        executor: Executor = registry.build("executor", settings.executor, workspace=workspace)
-        offers = executor.offers(resources)
+        executor, offers = _executor(registry, settings, resources, workspace)
         parts = Parts(
             settings=settings,
             registry=registry,
@@ -130,6 +131,30 @@ def build(config: Mapping[str, Any], registry: Registry, workspace: Path) -> Par
             f"memory_gb={resources.memory_gb}: lower `resources` or choose another executor"
         )
     return parts
+
+
+def _executor(
+    registry: Registry, settings: StudySettings, resources: Resources, workspace: Path
+) -> tuple[Executor, Sequence[Offer]]:
+    """The executor and what it offers. Raises UsageError that says, where it has no access to machines,
+    what the study would take of them."""
+    try:
+        executor: Executor = registry.build("executor", settings.executor, workspace=workspace)
+        return executor, executor.offers(resources)
+    except SetupError as error:
+        raise UsageError(f"{error}\n{_needs(settings, resources)}") from error
+
+
+def _needs(settings: StudySettings, resources: Resources) -> str:
+    limits, deadline, grace = settings.budget, settings.deadline, settings.grace_s
+    times = Times(deadline.prepare_s, deadline.train_s, deadline.evaluate_s, grace)
+    most = Limits(limits.trials, None, None, None)
+    plan = make_plan(most, Price(0.0, resources.gpus), times, "")
+    kind = f"{resources.gpus} {resources.gpu_type or 'GPU'}" if resources.gpus else "CPU"
+    if plan.most is None:
+        return f"This study takes machines with {kind} each for as long as its budget lasts."
+    hours = plan.most.seconds / 3600
+    return f"This study: up to {limits.trials} trials, at most {hours:.1f} machine-hours with {kind} each."
 
 
 def _task(registry: Registry, node: Mapping[str, Any]) -> Task:

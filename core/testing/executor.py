@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ from core.plugins import discover
 from core.testing.light import heavy_imports, missing_in_yaml
 
 _GOOD = "import json; open('result.json', 'w').write(json.dumps({'status': 'succeeded'}))"
-_OWNER = "study-a"
+# Reaping finds processes by their owner on the whole machine: two runs of this suite must not share one.
+_OWNER, _OTHER = (f"study-{letter}-{secrets.token_hex(3)}" for letter in "ab")
+_TOKEN = f"{_OWNER}/0001/train/a1"
 
 
 class ExecutorConformance:
@@ -40,13 +43,13 @@ class ExecutorConformance:
         executor = self.make(workspace)
         yield executor
         executor.reap(_OWNER, ())
-        executor.reap("study-b", ())
+        executor.reap(_OTHER, ())
 
-    def job(self, code: str, token: str = "study-a/0001/train/a1", **more: Any) -> Job:
+    def job(self, code: str, token: str = _TOKEN, **more: Any) -> Job:
         """A job that runs Python code."""
         return Job(**{"token": token, "owner": _OWNER, "command": ("python", "-c", code), "deadline_s": 60.0, **more})
 
-    def start(self, executor: Executor, code: str, token: str = "study-a/0001/train/a1", **more: Any) -> Handle:
+    def start(self, executor: Executor, code: str, token: str = _TOKEN, **more: Any) -> Handle:
         """Submit a job that runs Python code."""
         job = self.job(code, token, **more)
         return executor.submit(job, job.token)
@@ -117,11 +120,11 @@ class ExecutorConformance:
         self.wait(executor, handle, "running")
         assert executor.find(handle.token) == handle
         assert self.make(workspace).find(handle.token) == handle
-        assert executor.find("study-a/0099/train/a1") is None
+        assert executor.find(f"{_OWNER}/0099/train/a1") is None
 
     def test_poll_answers_in_the_order_of_the_question(self, executor: Executor) -> None:
-        good = self.start(executor, _GOOD, "study-a/0001/train/a1")
-        bad = self.start(executor, "raise SystemExit(2)", "study-a/0002/train/a1")
+        good = self.start(executor, _GOOD, f"{_OWNER}/0001/train/a1")
+        bad = self.start(executor, "raise SystemExit(2)", f"{_OWNER}/0002/train/a1")
         self.wait(executor, good)
         self.wait(executor, bad)
         assert [seen.token for seen in executor.poll([bad, good])] == [bad.token, good.token]
@@ -195,7 +198,7 @@ class ExecutorConformance:
         executor.cancel(handle, 0.0)
         assert executor.find(handle.token) is None
         assert executor.logs(handle, 0) == (b"", 0)
-        executor.cancel(Handle("study-a/0098/train/a1", "never"), 0.0)
+        executor.cancel(Handle(f"{_OWNER}/0098/train/a1", "never"), 0.0)
 
     def test_a_job_of_which_nothing_is_left_is_lost_and_not_an_error(self, executor: Executor) -> None:
         handle = self.start(executor, _GOOD)
@@ -219,9 +222,9 @@ class ExecutorConformance:
 
     def test_reap_ends_what_is_not_live_of_this_study_only(self, executor: Executor) -> None:
         sleep = "import time; time.sleep(600)"
-        stale = self.start(executor, sleep, "study-a/0001/train/a1")
-        live = self.start(executor, sleep, "study-a/0002/train/a1")
-        foreign = self.start(executor, sleep, "study-b/0001/train/a1", owner="study-b")
+        stale = self.start(executor, sleep, f"{_OWNER}/0001/train/a1")
+        live = self.start(executor, sleep, f"{_OWNER}/0002/train/a1")
+        foreign = self.start(executor, sleep, f"{_OTHER}/0001/train/a1", owner=_OTHER)
         for handle in (stale, live, foreign):
             self.wait(executor, handle, "running")
         assert executor.reap(_OWNER, {live.token}).tokens == (stale.token,)

@@ -39,6 +39,8 @@ def missing_in_yaml(kind: str, name: str) -> set[str]:
     if path is None:
         return {f"conf/{kind}/{name}.yaml does not exist"}
     node: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    if "name" not in node and isinstance(node.get(kind), dict):  # a file that sets more than its own group
+        node = node[kind]
     keys = set(node) - {"name"} - ({"rewards"} if kind == "task" else set())
     return keys ^ set(model.model_fields)
 

@@ -1,12 +1,11 @@
 """The `cloud` executor: each job on a fresh machine of an on-demand provider, deleted at its end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from core import Diagnosis
 from overnight_executor_cloud import choice
 from overnight_executor_cloud.config import CloudConfig
-from overnight_jobs.provider import Provider
 from overnight_jobs.rented.executor import RentedExecutor
 
 
@@ -17,12 +16,6 @@ class CloudExecutor(RentedExecutor):
 
     def __init__(self, config: CloudConfig, workspace: Path) -> None:
         super().__init__(config, workspace, choice.choose(config))
-
-    @staticmethod
-    def diagnose_config(config: CloudConfig) -> Sequence[Diagnosis]:
-        """What `doctor` says of every provider, also where none can be chosen."""
-        providers: dict[str, Callable[[CloudConfig], Provider]] = choice.PROVIDERS
-        return [found for make in providers.values() for found in make(config).diagnose()]
 
     def diagnose(self) -> Sequence[Diagnosis]:
         """Whether the chosen provider would work, and what it costs."""

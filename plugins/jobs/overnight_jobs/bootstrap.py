@@ -9,7 +9,7 @@ import overnight_jobs.far
 
 _START = (
     "import base64,io,os,sys,tarfile,tempfile;d=tempfile.mkdtemp(prefix='overnight-far-');"
-    "tarfile.open(fileobj=io.BytesIO(base64.b85decode({packed!r})),mode='r:xz').extractall(d,filter='data');"
+    "tarfile.open(fileobj=io.BytesIO(base64.b85decode({packed!r})),mode='r:xz').extractall(d);"
     "os.execv(sys.executable,[sys.executable,'-I','-S',d+'/serve.py',{port!r},{root!r}])"
 )
 
