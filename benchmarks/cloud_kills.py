@@ -57,7 +57,7 @@ def study_words(directory: Path, stub: BasilicaStub) -> list[str]:
         "task=quadratic", "task.step_s=0.1", "policy=random", "tracker=none", "console=quiet", "poll_s=0.1", "grace_s=1",
         f"budget.trials={TRIALS}", f"budget.usd={CAP_USD:g}", "retries=8", "max_failures=100",
         "deadline.prepare_s=20", "deadline.train_s=15", "deadline.evaluate_s=15", f"dir={directory}",
-        "resources.gpus=1", "executor=cloud", "executor.slots=3", f"executor.python={sys.executable}",
+        "resources.gpus=1", "executor=cloud", "executor.slots=3", f"executor.python={sys.executable}", "executor.requirements=none",
         "executor.gpu_types=[A100]", "executor.provision_s=12", "executor.wind_down_s=3", "executor.timeout_s=3",
         f"executor.basilica.lag_s={LAG_S + 0.2}",
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """What the provider does wrong, and what becomes of the job: one fresh machine, one bill, no orphan."""
 
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -190,7 +191,9 @@ def test_a_machine_that_is_not_ready_in_time_is_given_up(make: Make, stub: Basil
 def test_a_program_that_cannot_run_in_the_image_is_told_with_its_last_words(
     make: Make, stub: BasilicaStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rented.bootstrap, "command", lambda port: ("python3", "-c", "raise SystemExit('no python')"))
+    monkeypatch.setattr(
+        rented.bootstrap, "command", lambda port, python: ("python3", "-c", "raise SystemExit('no python')")
+    )
     executor = make()
     seen = wait(executor, start(executor, job()))
     assert seen.state == "lost"
@@ -347,3 +350,37 @@ def test_a_mutant_is_caught_and_the_code_itself_passes(
 ) -> None:
     mutant(monkeypatch)
     assert scenario(make, stub) > 0, "this mutant was not caught: the tests cannot fail"
+
+
+def wheel(folder: Path) -> str:
+    """A wheel of one module that holds a value; returns its requirement."""
+    folder.mkdir()
+    info = "overnight_probe-7.0.dist-info"
+    with zipfile.ZipFile(folder / "overnight_probe-7.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("overnight_probe.py", "value = 7\n")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: overnight-probe\nVersion: 7.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return "overnight_probe==7.0"
+
+
+def test_what_the_image_lacks_is_installed_before_the_job_and_it_is_said(
+    make: Make, stub: BasilicaStub, tmp_path: Path
+) -> None:
+    options = {"pip_args": ["--no-index", "--find-links", str(tmp_path / "wheels")], "provision_s": 90.0}
+    executor = make(requirements=[wheel(tmp_path / "wheels"), "torch==99.0"], **options)
+    handle = start(executor, job(f"import overnight_probe; print(overnight_probe.value); {GOOD}"))
+    reasons = set()
+    end = time.monotonic() + 80
+    while (seen := executor.poll([handle])[0]).state == "provisioning":
+        reasons.add(seen.reason)
+        assert time.monotonic() < end, reasons
+        time.sleep(0.1)
+    assert any(reason.startswith("installing the environment (") for reason in reasons)
+    assert wait(executor, handle).state == "succeeded", "torch is the image's"
+    assert executor.logs(handle, 0)[0] == b"7\n"
+    broken = make(tmp_path / "other", requirements=["no-such-package"], **options)
+    lost = wait(broken, start(broken, job(token="s/2/train/a1")), patience_s=80)
+    assert lost.state == "lost"
+    assert "No matching distribution found for no-such-package" in lost.reason
+    gone(broken, Handle("s/2/train/a1", "?"))

@@ -1,6 +1,7 @@
 """Settings of the Ray executor."""
 
 import os
+from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
@@ -20,7 +21,7 @@ class RayConfig(RentedSettings):
     have their folders, null = its temporary folder. lag_s: seconds after which a submission whose answer
     was lost is not expected to appear any more.
 
-    Others: see RentedSettings. port: 0 = any that is free on the node. python: also runs the server."""
+    Others: see RentedSettings. requirements: none by default, nodes have what their jobs need. port: 0 = any that is free on the node. python: also runs the server."""
 
     address: str | None = None
     token_env: str = "RAY_AUTH_TOKEN"
@@ -31,6 +32,7 @@ class RayConfig(RentedSettings):
     node_url: str = "http://{ip}:{port}"
     folder: str | None = None
     lag_s: NonNegativeFloat = 2.0
+    requirements: Literal["auto", "none"] | str | tuple[str, ...] = "none"
     port: int = Field(default=0, ge=0, lt=65536)
 
 

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from overnight_executor_ssh import requirements
 from overnight_executor_ssh.config import HostSettings, SshConfig
 from overnight_executor_ssh.transport import Base, SshTransport
+from overnight_jobs import requirements
 from overnight_jobs.far_side import FarGone
 
 _LOOK_S = 2.0
@@ -71,7 +71,7 @@ class Environment:
 
     def _wanted(self) -> list[str]:
         if self._lines is None:
-            self._lines = requirements.lines(self._config)
+            self._lines = requirements.lines(self._config.requirements)
         return self._lines
 
     def _ensured(self, *, peek: bool = False) -> Readiness:

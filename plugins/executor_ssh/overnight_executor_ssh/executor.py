@@ -23,14 +23,14 @@ from core import (
     SetupError,
 )
 from core.contracts import TERMINAL
-from overnight_executor_ssh import diagnosis, placing, requirements
+from overnight_executor_ssh import diagnosis, placing
 from overnight_executor_ssh.background import spawn
 from overnight_executor_ssh.config import SshConfig
 from overnight_executor_ssh.giving import Giver
 from overnight_executor_ssh.host import Host
 from overnight_executor_ssh.records import Record, Records
 from overnight_executor_ssh.watching import Watch
-from overnight_jobs import orders
+from overnight_jobs import orders, requirements
 from overnight_jobs.far.files import digest, slug
 from overnight_jobs.far_side import FarError, FarGone
 
@@ -53,7 +53,7 @@ class SshExecutor:
     def __init__(self, config: SshConfig, workspace: Path) -> None:
         self._config = config
         if config.requirements != "auto":
-            requirements.lines(config)  # a file that is not there is said at once
+            requirements.lines(config.requirements)  # a file that is not there is said at once
         self._hosts = {host.name: Host(host, config) for host in config.hosts}
         self._records = Records(Path(workspace).absolute())
         self._giver = Giver(config, Path(workspace).absolute(), self._hosts, self._records)

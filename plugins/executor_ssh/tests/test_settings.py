@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from core import SetupError
-from overnight_executor_ssh import requirements
 from overnight_executor_ssh.config import SshConfig
+from overnight_jobs import requirements
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_hosts_that_cannot_be_meant_are_refused(hosts: object, said: str) -> Non
 
 
 def test_the_environment_holds_what_is_installed_here_without_what_only_searches_or_shows() -> None:
-    found = requirements.lines(SshConfig())
+    found = requirements.lines("auto")
     names = {line.partition("==")[0].lower() for line in found}
     assert {"pydantic", "pluggy"} <= names
     assert not any(name.startswith("overnight") for name in names)
@@ -60,8 +60,8 @@ def test_the_environment_holds_what_is_installed_here_without_what_only_searches
 
 def test_torch_comes_first_and_a_file_of_requirements_is_read(tmp_path: Path) -> None:
     (tmp_path / "wanted.txt").write_text("# mine\ntorch==2.13.0\n\ntorchvision\nnumpy>=2\n")
-    found = requirements.lines(SshConfig(requirements=str(tmp_path / "wanted.txt")))
+    found = requirements.lines(str(tmp_path / "wanted.txt"))
     assert found == ["torch==2.13.0", "torchvision", "numpy>=2"]
     assert requirements.first(found) == ["torch==2.13.0"]
     with pytest.raises(SetupError, match=r"executor\.requirements: .*nowhere.* cannot be read"):
-        requirements.lines(SshConfig(requirements=str(tmp_path / "nowhere")))
+        requirements.lines(str(tmp_path / "nowhere"))

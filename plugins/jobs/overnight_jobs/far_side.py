@@ -49,6 +49,11 @@ class FarSide:
         """What the machine has: python, cpus, memory_gb, gpus (names), free_gpus, disk_free_gb."""
         return self._ask({"verb": "facts"})
 
+    def environment(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Make an environment for jobs, once; returns how far it is, at once: state ("ready", "installing",
+        "failed"), python, said, seconds. order: see overnight_jobs.far.install."""
+        return self._ask({"verb": "environment", "order": dict(order)})
+
     def send(self, entries: Iterable[Entry]) -> int:
         """Bring files there that are not there yet; returns how many bytes travelled."""
         wanted = {entry.digest: entry for entry in entries}

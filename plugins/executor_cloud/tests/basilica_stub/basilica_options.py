@@ -11,4 +11,5 @@ TOKEN = "basilica_stub"
 def options(stub: BasilicaStub, **more: Any) -> dict[str, Any]:
     """The executor's settings for a stub."""
     basilica = {"api_url": stub.url, "lag_s": 0.3, **more.pop("basilica", {})}
-    return {"name": "cloud", "python": sys.executable, "slots": 4, "basilica": basilica, "provision_s": 30.0, **more}
+    found = {"name": "cloud", "python": sys.executable, "requirements": "none", "slots": 4, "provision_s": 30.0}
+    return {**found, "basilica": basilica, **more}

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import files  # beside this file, not in a package: -I -S has no site-packages
+import install
 import store
 from keeper import Busy, Keeper, short_root
 
@@ -43,6 +44,9 @@ class Agent:
 
     def do_facts(self, request: dict[str, Any], body: BinaryIO) -> dict[str, Any]:
         return self.keeper.facts() | {"protocol": PROTOCOL}
+
+    def do_environment(self, request: dict[str, Any], body: BinaryIO) -> dict[str, Any]:
+        return install.ensure(request["order"] | {"root": str(self.keeper.root)})
 
     def do_missing(self, request: dict[str, Any], body: BinaryIO) -> dict[str, Any]:
         return {"missing": self.keeper.store.missing(request["digests"])}

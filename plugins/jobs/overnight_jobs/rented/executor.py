@@ -233,7 +233,7 @@ class RentedExecutor:
             "OVERNIGHT_UNTIL": str(round(record.made + ttl, 1)),
             "OVERNIGHT_LINGER_S": str(settings.provision_s + settings.wind_down_s),
         }
-        program = Program(bootstrap.command(settings.port), env, settings.port, settings.image)
+        program = Program(bootstrap.command(settings.port, python=settings.python), env, settings.port, settings.image)
         try:
             machine = self._provider.create(record.name, tag(job.owner), quote, program, ttl)
         except Lost as error:

@@ -1,6 +1,7 @@
 """Work on one machine: giving it its job, asking after it, copying what must outlive it."""
 
 import contextlib
+import hashlib
 import shutil
 import threading
 import time
@@ -10,13 +11,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from overnight_jobs import code, orders
+from overnight_jobs import code, orders, requirements
 from overnight_jobs.far_side import FarBusy, FarError, FarGone, FarSide
 from overnight_jobs.http import HttpTransport, OtherBoot
 from overnight_jobs.manifest import Hasher
 from overnight_jobs.provider import Machine
 from overnight_jobs.rented.records import Record, Records
 from overnight_jobs.rented.settings import RentedSettings
+
+# What an image with CUDA brings in the versions that fit its driver; gigabytes to install again.
+_OF_THE_IMAGE = ("torch", "torchvision", "torchaudio", "triton", "nvidia-", "cuda-")
+
+
+class NotReady(Exception):
+    """The machine is there, but its job has to wait for something."""
+
+
+class Hopeless(Exception):
+    """The machine will never be able to run its job."""
 
 
 @dataclass
@@ -85,7 +97,9 @@ class Machines:
         try:
             work(record, url, look)
             look.heard, look.trouble = time.monotonic(), ""
-        except (OtherBoot, FarBusy) as error:  # a machine that is all ours and has no GPU free has none
+        except NotReady as error:
+            look.heard, look.trouble = time.monotonic(), str(error)
+        except (OtherBoot, FarBusy, Hopeless) as error:  # a machine that is all ours and has no GPU free has none
             look.lost = str(error)
         except (FarGone, FarError, OSError, ValueError) as error:
             look.trouble = f"{type(error).__name__}: {error}"
@@ -101,6 +115,7 @@ class Machines:
         bundle = self._hasher.entry(self._code())
         far = FarSide(transport)
         far.send([*entries.values(), bundle])
+        python = self._python(far)
         latest = self._records.read(record.token)
         if latest is None:
             return  # it was cancelled meanwhile
@@ -111,12 +126,34 @@ class Machines:
                 job,
                 entries,
                 code=bundle.digest,
-                python=settings.python,
+                python=python,
                 max_log_mb=settings.max_log_mb,
                 env=settings.env,
                 confine=settings.confine == "auto",
             )
         )
+
+    def _python(self, far: FarSide) -> str:
+        """The interpreter for jobs on that machine. Raises NotReady while it is being made, Hopeless."""
+        settings = self._settings
+        if settings.requirements == "none":
+            return settings.python
+        lines = requirements.beside(_OF_THE_IMAGE, requirements.lines(settings.requirements))
+        key = hashlib.sha256("\n".join([*lines, "--", *settings.pip_args]).encode()).hexdigest()[:16]
+        told = far.environment(
+            {
+                "key": key, "requirements": lines, "first": [], "pip_args": list(settings.pip_args),
+                "venv_args": ["--system-site-packages"],
+            }
+        )  # fmt: skip
+        if told["state"] == "ready":
+            return str(told["python"])
+        if told["state"] == "failed":
+            raise Hopeless(
+                f"its environment could not be made (executor.requirements, executor.pip_args): {told['said']}"
+            )
+        step = f": {told['said']}" if told["said"] else ""
+        raise NotReady(f"installing the environment ({told['seconds']} s{step})")
 
     def _ask(self, record: Record, url: str, look: Look) -> None:
         far = self.far(record, url)

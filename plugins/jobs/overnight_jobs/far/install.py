@@ -64,7 +64,9 @@ def _build(folder: Path) -> None:
     began = time.time()
     python, listed = folder / "bin" / "python", folder / "requirements.txt"
     pip = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *order["pip_args"]]
-    steps: list[tuple[str, list[str]]] = [("the environment itself", [sys.executable, "-m", "venv", str(folder)])]
+    steps: list[tuple[str, list[str]]] = [
+        ("the environment itself", [sys.executable, "-m", "venv", *order.get("venv_args", ()), str(folder)])
+    ]
     if order["first"]:
         # Where all is pinned, what these need is installed once, in the version that the rest wants.
         pinned = all(re.fullmatch(r"[\w.-]+==[\w.!]+", line) for line in order["requirements"])

@@ -1,9 +1,9 @@
-"""Requirements: what from elsewhere a host's environment must hold, pinned as it is installed here."""
+"""Requirements: what from elsewhere an environment for jobs must hold, pinned as it is installed here."""
 
 import functools
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from core import SetupError
-from overnight_executor_ssh.config import SshConfig
 from overnight_jobs import code
 
 _GROUP = "overnight"
@@ -22,9 +21,9 @@ _NOT_NEEDED = {"dev", "test", "tests", "docs", "doc", "lint"}
 _FIRST = ("torch",)
 
 
-def lines(config: SshConfig) -> list[str]:
-    """The requirements of the hosts' environments, one a line. Raises SetupError for a file that is not there."""
-    wanted = config.requirements
+def lines(wanted: str | Sequence[str]) -> list[str]:
+    """The requirements of an environment, one a line. wanted: they themselves, the path of a file, or "auto".
+    Raises SetupError for a file that is not there."""
     if wanted == "auto":
         return list(pinned())
     if isinstance(wanted, str):
@@ -40,6 +39,14 @@ def lines(config: SshConfig) -> list[str]:
 def first(wanted: list[str]) -> list[str]:
     """Those of the lines that are to be installed before all others."""
     return [line for line in wanted if re.split(r"[^A-Za-z0-9._-]", line)[0].lower() in _FIRST]
+
+
+def beside(image: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Those of the lines that an image does not bring itself; a name of the image's that ends in "-" stands
+    for all that begin so."""
+    names = [re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for line in wanted]
+    brought = [any(name.startswith(each) if each.endswith("-") else name == each for each in image) for name in names]
+    return [line for line, there in zip(wanted, brought, strict=True) if not there]
 
 
 @functools.cache
