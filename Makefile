@@ -10,7 +10,7 @@ PYPROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow faults e2e lint format docs bench wheels constraints clean
+.PHONY: help install run test test-slow test-cluster faults e2e lint format docs bench wheels constraints clean
 
 help: ## show what can be typed
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,7 +51,14 @@ test: $(TEST_VENV)/.installed ## the fast tests, in a minute or two
 	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 3 --dist loadfile -m "not slow and not e2e"
 
 test-slow: $(TEST_VENV)/.installed ## the longer tests: whole sweeps, many kills, real training (but not the faults)
-	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m slow --ignore=tests/faults
+	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m slow --ignore=tests/faults \
+	  --ignore=plugins/executor_slurm --ignore=plugins/executor_ray
+
+test-cluster: $(TEST_VENV)/.installed ## executors slurm and ray on real clusters, started here (Debian, root; 15 minutes)
+	@command -v slurmctld >/dev/null || apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge
+	@test -x .venv-ray/bin/ray || { $(PYTHON) -m venv .venv-ray && .venv-ray/bin/pip install -qq 'ray[default]==2.60.0'; }
+	@OMP_NUM_THREADS=1 OVERNIGHT_RAY=$(CURDIR)/.venv-ray/bin/ray $(TEST_VENV)/bin/python -m pytest -q \
+	  plugins/executor_slurm plugins/executor_ray
 
 faults: $(TEST_VENV)/.installed ## the fault matrix, all of it: injected, lost, repeated, orphaned, overspent (8 minutes)
 	@OMP_NUM_THREADS=1 $(TEST_VENV)/bin/python -m pytest -q -n 3 --dist loadfile tests/faults

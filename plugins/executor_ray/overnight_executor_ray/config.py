@@ -21,7 +21,8 @@ class RayConfig(RentedSettings):
     have their folders, null = its temporary folder. lag_s: seconds after which a submission whose answer
     was lost is not expected to appear any more.
 
-    Others: see RentedSettings. requirements: none by default, nodes have what their jobs need. port: 0 = any that is free on the node. python: also runs the server."""
+    Others: see RentedSettings. requirements: none by default, nodes have what their
+    jobs need. port: 0 = any that is free on the node. python: also runs the server."""
 
     address: str | None = None
     token_env: str = "RAY_AUTH_TOKEN"
