@@ -21,7 +21,7 @@ import overnight_jobs.far
 from overnight_executor_ssh.background import loop, wait
 from overnight_executor_ssh.config import HostSettings, SshConfig
 from overnight_executor_ssh.connection import Answer, Connection, Process, Refused
-from overnight_executor_ssh.far.install import MARK
+from overnight_jobs.far.install import MARK
 from overnight_jobs.far_side import FarGone
 
 _CHUNK = 1 << 18
