@@ -11,9 +11,8 @@ from core.plugins import discover
 from core.study.launch import create
 from support import study_config
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "plugins" / "executor_cloud" / "tests" / "basilica_stub"))
-sys.path.insert(0, str(ROOT / "plugins" / "executor_ssh" / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "executor_cloud" / "tests" / "basilica_stub"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "executor_ssh" / "tests"))
 
 from basilica_hand import BasilicaStub  # the stub and the sshd of these executors' own tests
 from hosts import NO_SSHD, Keys, Sshd
