@@ -1,5 +1,7 @@
 """Left-overs: jobs and bills of earlier controllers, looked for when a study starts and when it ends."""
 
+from collections.abc import Mapping
+
 from core.contracts import BASELINE
 from core.journal import events as ev
 from core.study import bills, purse, stages
@@ -19,9 +21,17 @@ def clear(parts: Parts, recorder: Recorder) -> None:
     recorder.record(*purse.left_open(fold))
     if fold.spent()[0]:  # a long journal is not read for a study that cost nothing
         recorder.record(*bills.left_open(recorder.journal.entries(), lambda handle: bills.asked(executor, handle)))
-    for machine, usd in reaped.bills.items():
-        # One that was made twice, since an answer was lost: it has a bill that no job's is.
-        if machine not in {job.handle.id for record in fold.records.values() for job in record.jobs if job.handle}:
-            recorder.record(ev.BudgetSettled(f"{owner}/left-over/{machine}", BASELINE, 0.0, usd, 0.0))
+    if reaped.bills:
+        recorder.record(*_unknown(reaped.bills, recorder))
     if reaped.tokens:
         recorder.record(ev.Noticed(f"deleted {len(reaped.tokens)} left-over jobs: {', '.join(reaped.tokens)}"))
+
+
+def _unknown(bills: Mapping[str, float], recorder: Recorder) -> list[ev.Event]:
+    """The bills of machines that are no job's, since an answer was lost and another was made; each once."""
+    events = [entry.event for entry in recorder.journal.entries()]
+    ours = {event.handle.id for event in events if isinstance(event, ev.JobSubmitted)}
+    owner = recorder.fold.creation.study_id
+    settled = {event.token for event in events if isinstance(event, ev.BudgetSettled)}
+    tokens = {f"{owner}/left-over/{machine}": usd for machine, usd in bills.items() if machine not in ours}
+    return [ev.BudgetSettled(token, BASELINE, 0.0, usd, 0.0) for token, usd in tokens.items() if token not in settled]

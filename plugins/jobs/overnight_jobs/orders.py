@@ -41,7 +41,7 @@ def order(
         "outputs": list(job.outputs),
         "max_log_bytes": int(max_log_mb * 2**20),
         "limits": dict(limits or {}),
-        "confine": confine,
+        "confine": confine and not job.sandboxed,
         "threads": threads or max(1, round(job.resources.cpus)),
     }
 

@@ -157,7 +157,6 @@ class RentedExecutor:
     def reap(self, owner: str, live: Collection[str]) -> Reaped:
         """See core.contracts.Executor. Goes on until nothing new appears for longer than a listing lags."""
         found: dict[str, None] = {}
-        deleted: dict[str, None] = {}
         kept = {record.machine: record for record in self._records.all() if record.token in live}
         names = {name(owner, token): token for token in live}
         for record in list(self._records.all()):
@@ -166,7 +165,6 @@ class RentedExecutor:
                     found.setdefault(record.token)
                 if record.machine:
                     self._delete(record.machine)
-                    deleted.setdefault(record.machine)
                 self._forget(record.token)
         lag = self._provider.lag_s + _MARGIN_S
         quiet = time.monotonic() + lag
@@ -179,12 +177,11 @@ class RentedExecutor:
                     stale.append(machine)
             for machine in stale:
                 self._delete(machine.id)
-                deleted.setdefault(machine.id)
                 found.setdefault(self._token(machine))
             if stale:
                 quiet = time.monotonic() + lag
             elif over:
-                bills = {machine: self._provider.bill(machine) for machine in deleted}
+                bills = {machine: self._provider.bill(machine) for machine in self._records.doomed()}
                 return Reaped(tuple(found), {machine: usd for machine, usd in bills.items() if usd is not None})
             time.sleep(min(0.25, lag / 4))
 
@@ -322,6 +319,7 @@ class RentedExecutor:
         return next((record.token for record in self._records.all() if record.name == machine.name), machine.name)
 
     def _delete(self, machine: str) -> None:
+        self._records.doom(machine)
         end = time.monotonic() + 60
         while not self._provider.delete(machine):
             if time.monotonic() > end:

@@ -83,6 +83,23 @@ class Records:
         """Where outputs of a running job are kept in case its machine is lost."""
         return self._folder / f"{slug(token)}.mirror"
 
+    def doom(self, machine: str) -> None:
+        """Remember for good that a machine is deleted of which the study's journal may not know: it has a
+        bill. Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "doomed").open("a", encoding="utf-8") as file:
+            file.write(machine + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def doomed(self) -> list[str]:
+        """Every machine that was deleted so, once."""
+        try:
+            lines = (self._folder / "doomed").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        return list(dict.fromkeys(line for line in lines if line))
+
     def secret(self, token: str) -> str:
         """The secret shared with the job's machine; made of one of the study's, which only its owner can read."""
         path = self._folder / "secret"
