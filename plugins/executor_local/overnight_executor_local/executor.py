@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from core import Caps, Diagnosis, Handle, Job, JobState, Manifest, NotYet, Observation, Offer, Reaped, Resources
-from overnight_executor_local import diagnosis, order, places
+from overnight_executor_local import diagnosis, order
 from overnight_executor_local.config import LocalConfig
 from overnight_jobs import folder
 from overnight_jobs.far import devices, files, processes, states, supervisor_path
 from overnight_jobs.far.environment import JOB, OWNER
+from overnight_jobs.writable import refuse_wide
 
-_STREAMS = {"log": "log.txt", "metrics": "metrics.jsonl"}
 _STARTING_S = 10.0
 
 
@@ -36,7 +36,7 @@ class LocalExecutor:
         self._config = config
         self._workspace = Path(workspace).absolute()
         if config.confine == "auto":
-            places.refuse_wide(self._workspace, config.writable)
+            refuse_wide(self._workspace, config.writable)
         self._gpus = devices.gpu_ids() if config.gpus == "auto" else list(config.gpus)
         auto = len(self._gpus) or min(4, devices.cores())
         self._slots = max(1, auto if config.slots == "auto" else config.slots)
@@ -95,13 +95,7 @@ class LocalExecutor:
 
     def logs(self, handle: Handle, offset: int, stream: Literal["log", "metrics"] = "log") -> tuple[bytes, int]:
         """See core.contracts.Executor."""
-        try:
-            with (self._place(handle.token) / _STREAMS[stream]).open("rb") as file:
-                file.seek(offset)
-                data = file.read(1 << 20)
-        except FileNotFoundError:
-            return b"", offset
-        return data, offset + len(data)
+        return folder.read_stream(self._place(handle.token), stream, offset)
 
     def fetch(self, handle: Handle, dest: Path) -> Manifest:
         """See core.contracts.Executor."""

@@ -19,8 +19,9 @@ def build(
     """The order of a job that gets these GPUs (ids) and threads. Raises OSError."""
     env = job_environment(job.token, job.owner, job.env, config.keep_env, gpus, threads)
     confine, tmp = None, None
-    if config.confine == "auto":
+    if config.confine == "auto" and not job.sandboxed:
         confine = places.confinement(workspace, place, env, config.writable)
+    if config.confine == "auto":
         tmp = places.private_tmp(workspace, place)
     return {
         "folder": str(place),

@@ -31,8 +31,8 @@ from overnight_executor_slurm.listing import Node, Record
 from overnight_executor_slurm.watching import Watching
 from overnight_jobs import folder
 from overnight_jobs.far import files
+from overnight_jobs.writable import refuse_wide
 
-_STREAMS = {"log": "log.txt", "metrics": "metrics.jsonl"}
 # Seconds in which `reap` must see all jobs end.
 _REAP_S = 90.0
 # Seconds that a cluster bills before a job's supervisor begins and after it ends.
@@ -53,7 +53,7 @@ class SlurmExecutor:
         self._config = config
         self._workspace = Path(workspace).absolute()
         if config.confine == "auto":
-            order.refuse_wide(self._workspace, config.writable)
+            refuse_wide(self._workspace, config.writable)
         self._slurm = Slurm(config.timeout_s, config.squeue_every_s, config.gres_name)
         self._watching = Watching(config, self._slurm)
         self._ending = Ending(self._slurm)
@@ -124,13 +124,7 @@ class SlurmExecutor:
 
     def logs(self, handle: Handle, offset: int, stream: Literal["log", "metrics"] = "log") -> tuple[bytes, int]:
         """See core.contracts.Executor."""
-        try:
-            with (self._place(handle.token).path / _STREAMS[stream]).open("rb") as file:
-                file.seek(offset)
-                data = file.read(1 << 20)
-        except FileNotFoundError:
-            return b"", offset
-        return data, offset + len(data)
+        return folder.read_stream(self._place(handle.token).path, stream, offset)
 
     def fetch(self, handle: Handle, dest: Path) -> Manifest:
         """See core.contracts.Executor."""

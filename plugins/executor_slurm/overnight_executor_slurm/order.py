@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from core import Job, Resources, SetupError
+from core import Job, Resources
 from overnight_executor_slurm.config import SlurmConfig
 from overnight_jobs.far import files, supervisor_path
 from overnight_jobs.far.environment import JOB, OWNER, job_environment
-from overnight_jobs.far.places import holds
 
 _GIB = 2**30
 # Seconds beyond deadline and grace after which Slurm itself ends a job: the supervisor's start and
@@ -20,16 +19,6 @@ _GIB = 2**30
 _MARGIN_S = 120.0
 # The node decides these, or Slurm on it.
 _THEIRS = (JOB, OWNER, "CUDA_VISIBLE_DEVICES", "TMPDIR")
-
-
-def refuse_wide(workspace: Path, writable: tuple[str, ...]) -> None:
-    """Raises SetupError for a path in `writable` that would open the whole study."""
-    for path in writable:
-        if holds(Path(path).expanduser().absolute(), workspace):
-            raise SetupError(
-                f"executor.writable: {path} holds the study, so that trials could write in each other's folders; "
-                "name a path beside the study, or turn confinement off with executor.confine=off"
-            )
 
 
 def job_name(owner: str, token: str) -> str:
@@ -81,7 +70,7 @@ def build(config: SlurmConfig, place: Path, job: Job, wanted: str) -> dict[str, 
         "gres": wanted,
         "cores": cores(job.resources),
         "detach": True,
-        "confine": {"writable": list(config.writable)} if config.confine == "auto" else None,
+        "confine": {"writable": list(config.writable)} if config.confine == "auto" and not job.sandboxed else None,
         "tmp": None,
         "limits": {
             "memory_bytes": _bytes(memory_gb(config, job.resources)),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core import Job, Manifest
-from overnight_jobs.far.files import digest, inside, write
+from overnight_jobs.far.files import STREAMS, digest, inside, write
 
 
 def make(folder: Path, job: Job, order: dict[str, Any]) -> None:
@@ -25,6 +25,17 @@ def make(folder: Path, job: Job, order: dict[str, Any]) -> None:
     write(partial / "job.json", {"token": job.token, "owner": job.owner, "outputs": list(job.outputs)})
     write(partial / "order.json", order)
     partial.rename(folder)
+
+
+def read_stream(folder: Path, stream: str, offset: int) -> tuple[bytes, int]:
+    """Bytes of a job's "log" or "metrics" from `offset` on, at most 1 MiB, and the next offset."""
+    try:
+        with (folder / STREAMS[stream]).open("rb") as file:
+            file.seek(offset)
+            data = file.read(1 << 20)
+    except FileNotFoundError:
+        return b"", offset
+    return data, offset + len(data)
 
 
 def bring(folder: Path, outputs: Iterable[str], dest: Path) -> Manifest:

@@ -12,6 +12,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+# Where a job's streams stand in its folder.
+STREAMS = {"log": "log.txt", "metrics": "metrics.jsonl"}
+
 
 def slug(token: str) -> str:
     """A folder name for a token: readable, and unique by a digest."""

@@ -25,7 +25,6 @@ import processes
 import states
 from store import Store
 
-_STREAMS = {"log": "log.txt", "metrics": "metrics.jsonl"}
 _STARTING_S = 10.0
 
 
@@ -80,7 +79,7 @@ class Keeper:
     def read(self, slug: str, stream: str, offset: int, most: int = 1 << 20) -> bytes:
         """Bytes of a job's log or metrics from `offset` on."""
         try:
-            with (self._place(slug) / _STREAMS[stream]).open("rb") as file:
+            with (self._place(slug) / files.STREAMS[stream]).open("rb") as file:
                 file.seek(offset)
                 return file.read(most)
         except FileNotFoundError:
