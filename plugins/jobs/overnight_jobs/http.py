@@ -38,8 +38,19 @@ class HttpTransport:
         return str(boot)
 
     def exchange(self, message: BinaryIO) -> BinaryIO:
-        """See overnight_jobs.far_side.Transport."""
+        """See overnight_jobs.far_side.Transport. A connection that was kept open may have been closed
+        meanwhile by whoever stands between: that is seen at its next use, and another is made once."""
         self.boot = self.boot or self.hello()
+        try:
+            return self._exchange(message)
+        except httpx.RemoteProtocolError:
+            message.seek(0)
+        try:
+            return self._exchange(message)
+        except httpx.RemoteProtocolError as error:
+            raise FarGone(f"{type(error).__name__}: {error}") from None
+
+    def _exchange(self, message: BinaryIO) -> BinaryIO:
         digest, nonce = hashlib.file_digest(message, "sha256").hexdigest(), secrets.token_hex(16)
         size = message.tell()
         message.seek(0)
@@ -50,11 +61,13 @@ class HttpTransport:
             "Content-Length": str(size),
             "Content-Type": "application/octet-stream",
         }
+        begun = False
         taken = tempfile.SpooledTemporaryFile(8 * _CHUNK)  # noqa: SIM115 - the caller closes it
         try:
             with self._client.stream(
                 "POST", self._url, headers=headers, content=iter(lambda: message.read(_CHUNK), b"")
             ) as answer:
+                begun = True
                 boot = answer.headers.get(BOOT, "")
                 if boot and boot != self.boot:
                     raise OtherBoot(f"the machine started again (boot {boot}, not {self.boot})")
@@ -70,6 +83,8 @@ class HttpTransport:
                     raise FarGone("an answer that was cut or changed on its way")
         except httpx.HTTPError as error:
             taken.close()
+            if isinstance(error, httpx.RemoteProtocolError) and not begun:
+                raise
             raise FarGone(f"{type(error).__name__}: {error}") from None
         except BaseException:
             taken.close()

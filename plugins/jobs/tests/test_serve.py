@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -248,3 +249,32 @@ def test_a_look_while_a_job_starts_does_not_take_it_for_lost(server: Server, far
     for each in lookers:
         each.join()
     assert {seen["state"] for seen in far.poll(slugs)} == {"running"}
+
+
+def test_a_connection_that_was_closed_meanwhile_is_made_again(server: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        closed = []
+
+        def between() -> None:
+            """A proxy that closes its first connection unanswered, as idle ones are closed."""
+            while True:
+                try:
+                    here, _ = listening.accept()
+                except OSError:
+                    return  # the test is over
+                head = here.recv(1 << 16)
+                if b"POST" in head[:4] and not closed:
+                    closed.append(here.close())
+                    continue
+                while b"\r\n\r\n" not in head or (head.startswith(b"POST") and not head.endswith(b"}\n")):
+                    head += here.recv(1 << 16)
+                with socket.create_connection(("127.0.0.1", server.port)) as there:
+                    there.sendall(head.replace(b"Connection: keep-alive", b"Connection: close"))
+                    while data := there.recv(1 << 16):
+                        here.sendall(data)
+                here.close()
+
+        threading.Thread(target=between, daemon=True).start()
+        port = listening.getsockname()[1]
+        assert FarSide(HttpTransport(f"http://127.0.0.1:{port}", _SECRET)).facts()["protocol"] == 1
+        assert closed
