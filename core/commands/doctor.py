@@ -56,7 +56,7 @@ def _show(machine: Sequence[Diagnosis], executors: Sequence[Examined], works: bo
     def lines(tree: Tree, found: Sequence[Diagnosis]) -> None:
         for one in found:
             mark, colour = _MARKS[one.level]
-            said, todo = (" ".join(text.split()) for text in (one.said, one.todo))
+            said, todo = (_lines(text) for text in (one.said, one.todo))
             tree.add(Text.assemble((mark, colour), f" {said}", (f"  → {todo}" if todo else "", "bold")))
 
     tree = Tree(Text("this machine", style="bold"), guide_style="dim")
@@ -78,3 +78,8 @@ def _offer(offer: Offer) -> str:
     price = f"${offer.usd_per_hour:.2f} an hour" if offer.usd_per_hour else "free of charge"
     free = "" if offer.available is None else f", {offer.available} at once"
     return f"offers {offer.hardware}, {price}{free}"
+
+
+def _lines(text: str) -> str:
+    """A finding's own lines, each in one piece."""
+    return "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip())

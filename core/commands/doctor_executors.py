@@ -95,7 +95,7 @@ def _offers(one: Examined, executor: Any, resources: Resources) -> None:
 
 
 def _failed(one: Examined, error: Exception) -> Diagnosis:
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = str(error).strip() or type(error).__name__
     again = f"python -m core doctor executor={one.name}"
     match error:
         case SetupError():
