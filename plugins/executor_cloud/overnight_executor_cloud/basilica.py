@@ -47,6 +47,7 @@ class Basilica:
     """
 
     name = "basilica"
+    least_ttl_s = 60.0
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class Basilica:
                 command=list(program.command[:1]),
                 args=list(program.command[1:]),
                 env=dict(program.env),
-                ttl_seconds=max(60, round(ttl_s)),
+                ttl_seconds=round(max(self.least_ttl_s, ttl_s)),
                 public=True,  # reached from here by its address; our program answers sealed messages only
                 **with_gpu,
             )

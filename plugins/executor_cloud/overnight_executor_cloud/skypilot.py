@@ -46,6 +46,7 @@ class SkyPilot:
 
     name = "skypilot"
     lag_s = 10.0
+    least_ttl_s = 60.0
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class RayProvider:
     choose, so that a submission whose answer was lost is found by asking for it. clock: seconds."""
 
     name = "ray"
+    least_ttl_s = 0.0
 
     def __init__(self, config: RayConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config

@@ -65,11 +65,13 @@ class CredentialsRefused(SetupError):
 class Provider(Protocol):
     """One cloud. Every call may block for as long as one HTTP request; all are thread-safe.
 
-    lag_s: how late a new machine may appear in `machines`, seconds.
+    lag_s: how late a new machine may appear in `machines`, seconds. least_ttl_s: the shortest
+    time-to-live that it can enforce, seconds; the budget reserves no less.
     """
 
     name: str
     lag_s: float
+    least_ttl_s: float
 
     def diagnose(self) -> Sequence[Diagnosis]:
         """Whether it is installed, reachable, and what it would cost; spends nothing."""

@@ -59,7 +59,7 @@ class RentedExecutor:
         """See core.contracts.Executor."""
         settings = self._settings
         slots = settings.max_slots if settings.slots == "auto" else settings.slots
-        overhead = settings.provision_s + settings.wind_down_s
+        overhead = max(settings.provision_s + settings.wind_down_s, self._provider.least_ttl_s)
         return Caps(slots, spot=True, detached=True, priced=True, shares_files=False, overhead_s=overhead)
 
     def offers(self, request: Resources) -> Sequence[Offer]:
@@ -213,7 +213,7 @@ class RentedExecutor:
 
     def _created(self, job: Job, token: str, quote: Quote, tried: str) -> Handle:
         settings = self._settings
-        ttl = settings.provision_s + job.deadline_s + job.grace_s + settings.wind_down_s
+        ttl = self._ttl_s(job)
         record = Record(
             token=token,
             owner=job.owner,
@@ -238,6 +238,10 @@ class RentedExecutor:
         record = replace(record, machine=machine)
         self._records.write(record)
         return record.handle
+
+    def _ttl_s(self, job: Job) -> float:
+        """Seconds after which a job's machine ends itself."""
+        return self._settings.provision_s + job.deadline_s + job.grace_s + self._settings.wind_down_s
 
     def _notice(self, job: Job, quote: Quote, tried: str) -> str:
         """What to say where the machine is not of the kind that was wanted first."""
@@ -279,6 +283,8 @@ class RentedExecutor:
         if machine is None or machine.state in ("gone", "stopped"):
             why = (machine.reason if machine is not None else "") or "the machine is gone"
             preempted = "preempt" in why.lower() or "spot" in why.lower()
+            if not preempted and age > self._ttl_s(orders.restored(record.job)):
+                why = f"its machine's time was up after {age:.0f} s ({why})"
             return Observation(token, "preempted" if preempted else "lost", reason=why, **said)
         if look is not None and look.lost:
             return Observation(token, "lost", reason=look.lost, **said)
