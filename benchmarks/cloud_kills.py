@@ -22,8 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "plugins" / "executor_cloud" / "tests" / "basilica_stub"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "executor_cloud" / "tests" / "basilica_stub"))
 from basilica_hand import BasilicaStub
 
 from core.journal import events as ev
@@ -54,10 +53,12 @@ FATES: list[dict[str, Any]] = [
 def study_words(directory: Path, stub: BasilicaStub) -> list[str]:
     """A study of short trials at a dollar a second."""
     return [
-        "task=quadratic", "task.step_s=0.1", "policy=random", "tracker=none", "console=quiet", "poll_s=0.1", "grace_s=1",
+        "task=quadratic", "task.step_s=0.1", "policy=random", "tracker=none", "console=quiet", "poll_s=0.1",
+        "grace_s=1", "decision=greedy", "certification.runs=0",
         f"budget.trials={TRIALS}", f"budget.usd={CAP_USD:g}", "retries=8", "max_failures=100",
         "deadline.prepare_s=20", "deadline.train_s=15", "deadline.evaluate_s=15", f"dir={directory}",
-        "resources.gpus=1", "executor=cloud", "executor.slots=3", f"executor.python={sys.executable}", "executor.requirements=none",
+        "resources.gpus=1", "executor=cloud", "executor.slots=3",
+        f"executor.python={sys.executable}", "executor.requirements=none",
         "executor.gpu_types=[A100]", "executor.provision_s=12", "executor.wind_down_s=3", "executor.timeout_s=3",
         f"executor.basilica.lag_s={LAG_S + 0.2}",
     ]  # fmt: skip
@@ -143,7 +144,9 @@ def main() -> int:
             controller = core(words, place)
             if kills >= kills_wanted:
                 stub.behave()  # the last controller finishes in peace
-                controller.wait()
+                if controller.wait() != 0:
+                    print(f"the last controller ended with {controller.returncode}: see {place}", file=sys.stderr)
+                    return 1
             elif begun(studies[-1], controller):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     controller.wait(dice.uniform(0.1, 6.0))

@@ -94,8 +94,9 @@ def trial_finished(study: Study, trial: Trial) -> None:
 
 @hookspec
 def incumbent_changed(study: Study, trial: Trial) -> None:
-    """`trial` became the incumbent; its checkpoint is at `study.directory / "best"`. Follows
-    the trial's `trial_finished`."""
+    """`trial` became the incumbent, or is it again: a rule may return to an older trial. Its checkpoint
+    is at `study.directory / "best"`. Follows the trial's `trial_finished`. Not called when the
+    baseline leads again (`study.incumbent` is 0 then)."""
 
 
 @hookspec

@@ -13,7 +13,7 @@ from typing import Any
 import pluggy
 
 from core import hookspecs
-from core.contracts import CONTRACT_VERSION, PluginConfig
+from core.contracts import CONTRACT_VERSION, PluginConfig, Policy
 from core.errors import PluginError
 from core.marker import PROJECT
 from core.suggest import did_you_mean, listing
@@ -197,6 +197,15 @@ def discover() -> Registry:
     return Registry(
         sorted(entry_points(group=GROUP), key=lambda entry: (entry.dist.name if entry.dist else "", entry.name))
     )
+
+
+def build_policy(node: Mapping[str, Any], where: str = "policy") -> Policy:
+    """The policy that a node of the configuration names, for a policy that hands over to another.
+
+    where: the node's path, for messages. Raises PluginError or UsageError for a wrong node.
+    """
+    built: Policy = discover().build("policy", node, where)
+    return built
 
 
 def describe(plugin: Plugin) -> str:

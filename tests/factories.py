@@ -1,9 +1,11 @@
 """Facts of made-up studies, for report and console."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.contracts import (
+    Certificate,
     Decision,
     Evaluation,
     FloatParam,
@@ -56,8 +58,9 @@ def facts(directory: Path, *trials: Trial, incumbent: int = 0, state: Any = "fin
     )  # fmt: skip
     tested = tuple(t.number for t in trials if t.test)
     return StudyFacts(
-        study, SPACE, Limits(trials=12), state, created_at=1e9, updated_at=1e9, test_opened=tested, **more
-    )
+        study, SPACE, Limits(trials=12), state, created_at=1e9, updated_at=1e9, test_opened=tested,
+        **{"test_openings": 1 if tested else 0} | more,
+    )  # fmt: skip
 
 
 def finished(directory: Path, **more: Any) -> StudyFacts:
@@ -67,3 +70,12 @@ def finished(directory: Path, **more: Any) -> StudyFacts:
     best = trial(11, 220, "keep", test=evaluation("test", 430, 1000))
     notice = Notice("trial 3 was lost; starting attempt 2", 33.0, 3)
     return facts(directory, base, *others, best, failed(12), incumbent=11, notices=(notice,), **more)
+
+
+def confirmed(directory: Path, certificate: Certificate) -> StudyFacts:
+    """The finished study with a certificate of its incumbent."""
+    found = finished(directory, certificate=certificate, fresh=())
+    trials = tuple(
+        replace(one, confirmed=certificate.confirmed) if one.number == 11 else one for one in found.study.trials
+    )
+    return replace(found, study=replace(found.study, trials=trials))

@@ -8,6 +8,7 @@ from typing import Any
 
 QUICK = (
     "task=quadratic", "policy=random", "tracker=none", "console=plain", "poll_s=0.05", "grace_s=1", "budget.trials=3",
+    "decision=greedy",
 )  # fmt: skip
 
 
@@ -21,6 +22,7 @@ def study_config(directory: Path, **changes: Any) -> dict[str, Any]:
         "policy": {"name": "random"},
         "executor": {"name": "local", "slots": 2},
         "decision": {"name": "greedy"},
+        "certification": {"runs": 0},
         "trackers": {},
         "budget": {"trials": 4},
         "poll_s": 0.05,

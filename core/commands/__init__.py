@@ -7,8 +7,10 @@ COMMANDS: dict[str, str] = {
     "status": "core.commands.status",
     "report": "core.commands.report",
     "compare": "core.commands.compare",
+    "aa-test": "core.commands.aa_test",
     "publish": "core.commands.publish",
     "reap": "core.commands.reap",
+    "mcp": "core.commands.mcp",
     "plugins": "core.commands.plugins",
     "doctor": "core.commands.doctor",
 }

@@ -29,12 +29,18 @@ _CHANGEABLE = (
 
 
 def main(argv: list[str]) -> int:
-    """`resume DIR… [budget.trials=20 …]`: several studies one after the other, finished ones passed over."""
+    """`resume DIR… [--open-test-again] [budget.trials=20 …]`: several studies one after the other,
+    finished ones passed over."""
     parser = Parser(prog="python -m core resume", description=__doc__)
     parser.add_studies()
     # For usage and --help alone: argparse cannot tell a directory from a change, `=` does below.
     parser.add_argument(
         "overrides", nargs="*", default=[], metavar="KEY=VALUE", help=f"changes: of {', '.join(_CHANGEABLE)}"
+    )
+    parser.add_argument(
+        "--open-test-again",
+        action="store_true",
+        help="let a finished study go on although its test split was looked at; the report says so for ever",
     )
     arguments = parser.parse_args(argv)
     words = [str(word) for word in (*arguments.dirs, *arguments.overrides)]
@@ -44,7 +50,9 @@ def main(argv: list[str]) -> int:
         parser.error("the study directory is missing")
     found = study_dirs(given)
     if len(found) == 1:
-        return _resume(found[0], overrides)
+        return _resume(found[0], overrides, again=arguments.open_test_again)
+    if arguments.open_test_again:
+        parser.error("--open-test-again is for one study at a time")
     for directory in found:
         if finished := read_facts(directory).study.finished:
             print(f"{directory} is finished ({finished}): passed over")
@@ -53,10 +61,12 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _resume(directory: Path, overrides: list[str]) -> int:
+def _resume(directory: Path, overrides: list[str], *, again: bool = False) -> int:
     config = read_facts(directory).study.config
     kind = str(_change(config, overrides).get("console", "auto"))
-    end = run_shown(kind, lambda watchers: resume(directory, discover(), watchers, lambda old: _change(old, overrides)))
+    end = run_shown(
+        kind, lambda watchers: resume(directory, discover(), watchers, lambda old: _change(old, overrides), again=again)
+    )
     return end.code
 
 

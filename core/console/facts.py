@@ -6,7 +6,7 @@ from typing import Any
 from core.contracts import Evaluation, Trial
 from core.contracts.codec import to_plain
 from core.journal.facts import StudyFacts
-from core.report.verdict import baseline_of, difference, incumbent_of, judge
+from core.report.verdict import baseline_of, certificate_of, difference, estimate_of, incumbent_of, judge, noise_of
 
 
 def status_json(facts: StudyFacts) -> dict[str, Any]:
@@ -23,7 +23,13 @@ def status_json(facts: StudyFacts) -> dict[str, Any]:
         "executor": study.executor,
         "seed": study.seed,
         "objective": to_plain(study.objective),
-        "verdict": {"sentence": verdict.sentence, "caveats": list(verdict.caveats), "gain_shown": verdict.good},
+        "verdict": {"sentence": verdict.sentence, "caveats": list(verdict.caveats), "confirmed": verdict.good},
+        "estimate": to_plain(found) if (found := estimate_of(facts)) else None,
+        "certificate": to_plain(made) if (made := certificate_of(facts)) else None,
+        "noise": to_plain(noise) if (noise := noise_of(facts)) else None,
+        "certification": facts.certification,
+        "set_aside": facts.set_aside,
+        "fresh_seeds": list(facts.fresh),
         "incumbent": study.incumbent,
         "preflight": to_plain(facts.preflight) if facts.preflight else None,
         "running": {str(number): phase for number, phase in facts.phases.items()},
@@ -38,6 +44,7 @@ def status_json(facts: StudyFacts) -> dict[str, Any]:
         },
         "limits": to_plain(facts.limits),
         "test_opened": list(facts.test_opened),
+        "test_openings": facts.test_openings,
         "controllers": facts.controllers,
         "notices": [to_plain(notice) for notice in facts.notices],
         "trials": [to_plain(trial) for trial in study.trials],
@@ -66,6 +73,7 @@ def comparison_json(studies: Sequence[StudyFacts]) -> list[dict[str, Any]]:
                 "incumbent": facts.study.incumbent,
                 "incumbent_test": _plain(best),
                 "gain": gain,
+                "confirmed": bool(best and best.confirmed),
                 "self_reported": bool(baseline and baseline.evaluation and baseline.evaluation.self_reported),
                 "seconds": facts.study.seconds,
                 "usd": facts.study.usd,

@@ -18,7 +18,14 @@ from core.journal.facts import StudyFacts
 from core.report.verdict import baseline_of, incumbent_of
 from core.report.wording import duration, figure, interval, outcome, param
 
-_STYLES = {"incumbent": "bold green", "kept": "green", "failed": "red", "baseline": "bold", "running": "cyan"}
+_STYLES = {
+    "incumbent": "bold green",
+    "led": "green",
+    "fresh seed": "cyan",
+    "failed": "red",
+    "baseline": "bold",
+    "running": "cyan",
+}
 
 
 @dataclass
@@ -126,7 +133,10 @@ class LiveConsole:
             return Text("baseline: not measured yet", style="dim")
         text = Text(f"baseline {interval(baseline.evaluation)}")
         if best and best.evaluation:
-            text.append(f"   incumbent: trial {best.number} {interval(best.evaluation)}", style="bold green")
+            text.append(
+                f"   {'confirmed' if best.confirmed else 'leading'}: trial {best.number} {interval(best.evaluation)}",
+                style="bold green",
+            )
         return text
 
     def _budget(self, facts: StudyFacts) -> Text:

@@ -76,9 +76,19 @@ def describe(entry: Entry, facts: StudyFacts) -> str:
             decision = trial.decision
             return f"trial {number}: {metric} {interval(trial.evaluation)}: {decision.verdict} ({decision.reason})"
         case ev.IncumbentChanged(trial=number):
-            return f"trial {number} is the incumbent now"
+            return f"{'the baseline' if number == BASELINE else f'trial {number}'} leads now"
+        case ev.CertificationPlanned(text=text):
+            return f"certification: {text}"
+        case ev.CertificationStarted(trial=number, trials=trials):
+            return f"certifying trial {number} with {len(trials)} fresh seeds"
+        case ev.TrialCertified(trial=number, certificate=found):
+            word = "confirmed" if found.confirmed else "unconfirmed"
+            return f"trial {number} is {word}: {found.reason}"
+        case ev.TestReopened():
+            return "going on after the test split was looked at (--open-test-again)"
         case ev.TestOpened(trials=trials):
-            return f"opening the test split, once, for trials {', '.join(map(str, trials))}"
+            times = "once" if facts.test_openings < 2 else f"again ({facts.test_openings} times by now)"
+            return f"opening the test split, {times}, for trials {', '.join(map(str, trials))}"
         case ev.Noticed(text=text):
             return f"notice: {text}"
         case ev.StudyInterrupted(reason=reason):

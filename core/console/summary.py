@@ -67,7 +67,7 @@ def running(facts: StudyFacts, now: float) -> list[str]:
 
 
 def print_comparison(studies: Sequence[StudyFacts], console: Console | None = None) -> None:
-    """One line a study, the largest shown gain marked."""
+    """One line a study, confirmed gains marked."""
     out = console or _console()
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("study", "policy", "seed", "state", "trials", "baseline (test)", "incumbent (test)", "gain", "time"):
@@ -78,7 +78,8 @@ def print_comparison(studies: Sequence[StudyFacts], console: Console | None = No
         if baseline and best and baseline.test and best.test:
             found = difference(best.test, baseline.test, facts.study.objective)
             gain = f"{found.gain:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-            style = "green" if found.shown else ""
+            style = "green" if best.confirmed else ""
+            gain += " confirmed" if best.confirmed else " unconfirmed"
         table.add_row(
             Text(facts.study.directory.name),
             Text(facts.study.policy),

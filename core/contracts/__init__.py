@@ -1,5 +1,6 @@
 """The contracts: protocols that plugins implement and the value types that cross them."""
 
+from core.contracts.certificate import Certificate
 from core.contracts.config import PluginConfig
 from core.contracts.decision import DecisionRule
 from core.contracts.errors import Ambiguous, BudgetSpent, ContractError, InvalidParams, NotYet, OutOfStock, SetupError
@@ -18,10 +19,13 @@ from core.contracts.job import (
     Reaped,
     Resources,
 )
+from core.contracts.noise import RunNoise, same_configuration
 from core.contracts.objective import Objective
-from core.contracts.policy import Policy
+from core.contracts.policy import HasNotices, Policy
+from core.contracts.program import InvalidPatch, Program, patch_hash
 from core.contracts.proposal import Proposal
 from core.contracts.purse import Purse
+from core.contracts.requests import Request, end_requested, queue_request, queued_requests, request_end
 from core.contracts.reward import Reward, WeightedReward
 from core.contracts.space import CategoricalParam, FloatParam, IntParam, Param, Scalar, Space, SpaceConfig
 from core.contracts.study import BudgetView, Study, StudyView
@@ -31,6 +35,7 @@ from core.contracts.task import (
     EvaluateContext,
     HasLocalInputs,
     HasPreflight,
+    HasProgram,
     ModelFacts,
     Preflight,
     Task,
@@ -38,7 +43,7 @@ from core.contracts.task import (
 )
 from core.contracts.tracker import Tracker
 from core.contracts.trial import BASELINE, Trial, TrialStatus
-from core.contracts.verdict import Decision, Verdict
+from core.contracts.verdict import Decision, Estimate, Verdict
 from core.contracts.version import CONTRACT_VERSION
 
 __all__ = [
@@ -50,6 +55,7 @@ __all__ = [
     "BudgetView",
     "Caps",
     "CategoricalParam",
+    "Certificate",
     "ChecksItself",
     "ContractError",
     "Decision",
@@ -57,15 +63,19 @@ __all__ = [
     "DescribesModel",
     "Diagnoses",
     "Diagnosis",
+    "Estimate",
     "EvaluateContext",
     "Evaluation",
     "Executor",
     "FloatParam",
     "Handle",
     "HasLocalInputs",
+    "HasNotices",
     "HasPreflight",
+    "HasProgram",
     "IntParam",
     "InvalidParams",
+    "InvalidPatch",
     "ItemScore",
     "Job",
     "JobState",
@@ -80,11 +90,14 @@ __all__ = [
     "PluginConfig",
     "Policy",
     "Preflight",
+    "Program",
     "Proposal",
     "Purse",
     "Reaped",
+    "Request",
     "Resources",
     "Reward",
+    "RunNoise",
     "Scalar",
     "SetupError",
     "Space",
@@ -101,4 +114,10 @@ __all__ = [
     "TrialStatus",
     "Verdict",
     "WeightedReward",
+    "end_requested",
+    "patch_hash",
+    "queue_request",
+    "queued_requests",
+    "request_end",
+    "same_configuration",
 ]

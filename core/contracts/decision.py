@@ -22,7 +22,12 @@ class DecisionRule(Protocol):
         """Judge `candidate` against `incumbent`.
 
         candidate, incumbent: completed trials whose `evaluation` carries per-item scores on
-            `validation`; the incumbent is the baseline (trial 0) until something was kept.
-        history: all trials that ended before, oldest first, without per-item scores.
+            `validation`; the incumbent is the baseline (trial 0) until something was kept. Where the
+            study certifies, the items set aside for that are in no evaluation that a rule sees.
+        history: all trials that ended before, oldest first, without per-item scores; the baseline
+            is among them once it was scored.
+
+        The answer may name an older trial as the incumbent (`Decision.leader`), and which others it may
+        yet name (`Decision.contenders`).
         """
         ...

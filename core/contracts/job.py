@@ -38,6 +38,8 @@ class Job:
         with its machine otherwise; `fetch` brings them when the machine is gone.
     hardware: run it on this kind of an offer only, None = any that meets `resources`.
     max_usd_per_hour: do not start it on what costs more, None = whatever it costs.
+    sandboxed: the command shuts what it cannot trust into a sandbox by itself (bubblewrap). An
+        executor must not confine it so that it cannot mount anything, as Landlock does.
     The command writes metrics to metrics.jsonl and, last and by rename, result.json.
     """
 
@@ -53,6 +55,7 @@ class Job:
     mirrored: tuple[str, ...] = ()
     hardware: str | None = None
     max_usd_per_hour: float | None = None
+    sandboxed: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A policy: proposes what to try next."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from core.contracts.proposal import Proposal
 from core.contracts.study import StudyView
@@ -26,4 +26,14 @@ class Policy(Protocol):
     def tell(self, trial: Trial) -> None:
         """Learn from a trial that ended (completed, failed or cancelled); each is told once,
         in the order in which they ended; after a resume all are told again to a new instance."""
+        ...
+
+
+@runtime_checkable
+class HasNotices(Protocol):
+    """A policy that has something to say to people: what it fell back on, or left out."""
+
+    def notices(self) -> list[str]:
+        """What came up since the last call, one line each. Called after every `ask`, in the
+        policy's thread; what it returns is journaled, printed and reported once."""
         ...

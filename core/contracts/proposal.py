@@ -10,7 +10,8 @@ class Proposal:
     """What to try, as a policy's `ask` returns it.
 
     params: one value for every parameter of the search space.
-    patch: a unified diff to the task's editable program, or None.
+    patch: a unified diff to the task's editable program as the task has it (not to that of a parent,
+        so that a proposal says by itself what is run), or None.
     parent: the number of the trial that this one varies, or None.
     seed: the training seed; None lets the study derive one from its own seed and the trial's number.
     retest: whether this repeats its parent's params with a fresh seed, as a decision rule asked.

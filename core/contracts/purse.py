@@ -10,6 +10,11 @@ class Purse(Protocol):
     controller dies in the middle of a call; what is never settled counts as spent in full.
     """
 
+    @property
+    def closed(self) -> bool:
+        """Whether the study is stopping: whoever spends ends what is under way."""
+        ...
+
     def reserve(self, usd: float, purpose: str) -> str:
         """Set aside the most that something can cost, in US dollars; returns a receipt.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.contracts.objective import Objective
+from core.contracts.program import Program
 from core.contracts.purse import Purse
 from core.contracts.space import Space
 from core.contracts.trial import Trial
@@ -31,7 +32,9 @@ class StudyView:
     seed: the study's seed; the only source of randomness a policy should use.
     baseline: trial 0, once evaluated. trials: ended trials (not the baseline), in the order in
     which they ended. running: trials proposed and not ended, by number. purse: for policies that
-    spend money themselves; None where nothing can be spent (a view made by hand).
+    spend money themselves; None where nothing can be spent (a view made by hand). program: the task's
+    editable program, to which patches are; None where the task has none. directory: the study's, for
+    what stands in files there (logs of trials, what a person wrote for the policy), or None.
     """
 
     space: Space
@@ -43,6 +46,8 @@ class StudyView:
     incumbent: int | None = None
     budget: BudgetView = field(default_factory=BudgetView)
     purse: Purse | None = field(default=None, compare=False, repr=False)
+    program: Program | None = field(default=None, repr=False)
+    directory: Path | None = field(default=None, compare=False)
 
     @property
     def proposed(self) -> int:

@@ -1,12 +1,13 @@
 """A task: what is trained and what "better" means."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from core.contracts.evaluation import Evaluation, Split
 from core.contracts.objective import Objective
+from core.contracts.program import Program
 from core.contracts.reward import WeightedReward
 from core.contracts.space import Scalar, Space
 
@@ -20,6 +21,8 @@ class TrainContext(Protocol):
     `task.rewards`. partial_dir: a folder for partial checkpoints, each put there whole (by rename);
     what stands there is saved when this attempt is lost. resume_from: a copy of the partial_dir
     of an earlier attempt that was lost, or None; a task that cannot use it starts from the beginning.
+    program: path → text of the task's editable files as a patch changed them (see HasProgram), or
+    None: train as the task does by itself.
     """
 
     params: Mapping[str, Scalar]
@@ -30,6 +33,7 @@ class TrainContext(Protocol):
     rewards: tuple[WeightedReward, ...]
     partial_dir: Path
     resume_from: Path | None
+    program: Mapping[str, str] | None
 
     def report(self, step: int, total: int | None = None, **metrics: float) -> None:
         """Stream live metrics of one training step; cheap, call it at every logging step."""
@@ -121,6 +125,23 @@ class ChecksItself(Protocol):
         """Called once in the controller before anything is submitted, so before money is spent.
         Raises SetupError that names the setting to change. Quick: it looks at files and asks
         servers, it loads no model."""
+        ...
+
+
+@runtime_checkable
+class HasProgram(Protocol):
+    """A task that has text which a policy may change by a patch: a script, or a recipe."""
+
+    def program(self) -> Program:
+        """The editable files as they are now. Called once, in the controller, when a study begins;
+        quick: it reads files. A trial with a patch is trained with `context.program` in their place,
+        in a sandbox and without `prepare` in that process (another one has called it before, so that
+        the cache is complete and can only be read). Evaluation never sees a patch. Raises SetupError."""
+        ...
+
+    def training_reads(self) -> Sequence[Path]:
+        """Files and folders beside the cache that training itself reads, such as a local model; a
+        sandboxed training sees these, and nothing that holds held-out answers may be among them."""
         ...
 
 

@@ -23,7 +23,7 @@ class Trial:
     evaluation: the scores on `validation`; `test` the ones on the test split, opened at the end.
     error: what went wrong, one line; `error_kind` a stable word for it ("exception", "exit",
         "signal", "deadline", "stalled", "not-finite", "oom", "processes", "disk", "evaluation", "executor", "guard",
-        "budget": what is left does not pay for another attempt).
+        "patch": it did not pass its checks, "budget": what is left does not pay for another attempt).
     attempt: how many times its job was started (1 = never retried).
     seconds: training plus evaluation time in seconds; usd, gpu_hours: what they cost.
     started_s, ended_s: when it was proposed and when it ended, in the study's own elapsed

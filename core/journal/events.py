@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from core.contracts import Decision, Evaluation, Handle, JobState, Preflight, Proposal, Split, TrialStatus
+from core.contracts import Certificate, Decision, Evaluation, Handle, JobState, Preflight, Proposal, Split, TrialStatus
 from core.contracts.objective import Objective
 
 Phase = Literal["prepare", "train", "validation", "test"]
@@ -156,8 +156,54 @@ class IncumbentChanged:
 
 
 @dataclass(frozen=True)
+class CertificationPlanned:
+    """Before the first trial: how many fresh runs a leader is to be certified with, 0 = none, and
+    which share of the validation items is set aside for that. text: the plan, or why there is none."""
+
+    runs: int
+    items_share: float
+    text: str
+
+
+@dataclass(frozen=True)
+class ItemsSetAside:
+    """With the baseline's evaluation: how many validation items selection does not see; why none."""
+
+    items: int
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class CertificationStarted:
+    """The search is over (`reason`); these trials are about to repeat the incumbent with fresh seeds.
+    The items set aside are looked at once they have all ended."""
+
+    trial: int
+    trials: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class TrialCertified:
+    """The incumbent was certified, or could not be."""
+
+    trial: int
+    certificate: Certificate
+
+
+@dataclass(frozen=True)
+class TestReopened:
+    """A person let a finished study go on, though its test split was looked at (--open-test-again)."""
+
+    __test__ = False
+
+    before: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class TestOpened:
-    """The test split is about to be looked at, for these trials; happens once."""
+    """The test split is about to be looked at, for these trials; happens once, and again only
+    after TestReopened."""
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
@@ -208,6 +254,11 @@ Event = (
     | TrialDecided
     | TrialEnded
     | IncumbentChanged
+    | CertificationPlanned
+    | ItemsSetAside
+    | CertificationStarted
+    | TrialCertified
+    | TestReopened
     | TestOpened
     | Noticed
     | TrackersTold

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from core.contracts import Preflight, Space, Study
+from core.contracts import Certificate, Preflight, Space, Study
 
 StudyState = Literal["running", "killed", "interrupted", "finished"]
 
@@ -51,7 +51,10 @@ class StudyFacts:
     plan: how many trials at which cost, in one sentence.
     preflight: what the task measured before the first trial, if it measures anything.
     created_at, updated_at: Unix seconds of the first and last event. controllers: how many
-    controllers worked on it (1 = never resumed). test_opened: trials whose test score was looked at.
+    controllers worked on it (1 = never resumed). test_opened: trials whose test score was looked at;
+    test_openings: how often the test split was opened. certification: its plan, or why there is none.
+    certificate: of the incumbent last certified. fresh: the trials that repeat it with fresh seeds.
+    set_aside: how many validation items selection does not see.
     state: "running", "killed" (its controller is gone without a word), "interrupted" (stopped in
     good order) or "finished".
     """
@@ -71,3 +74,8 @@ class StudyFacts:
     updated_at: float = 0.0
     controllers: int = 1
     test_opened: tuple[int, ...] = ()
+    test_openings: int = 0
+    certificate: Certificate | None = None
+    certification: str = ""
+    fresh: tuple[int, ...] = ()
+    set_aside: int = 0

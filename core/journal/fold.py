@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.contracts import BASELINE, BudgetView, Param, Preflight, Space, Study, StudyView, Trial
+from core.contracts import BASELINE, BudgetView, Certificate, Param, Preflight, Space, Study, StudyView, Trial
 from core.contracts.codec import from_plain
 from core.errors import JournalError
 from core.journal import events as ev
@@ -31,8 +31,11 @@ class Fold:
     records: every trial, by number. open: the trials that have not ended, live_jobs: the jobs
     that were intended and have not ended (token → job); both are what changes from tick to tick,
     however long the study. ended: trial numbers in the order in which they ended. told: trials
-    that the trackers were told of. settled_*: what was spent so far (seconds of jobs, US dollars,
-    GPU-hours; settled_policy_usd: the policy's own share). kept: what the snapshot has of it;
+    that the trackers were told of. certify: the plan of certification; set_aside: what the items
+    allow; certifying: the certification begun last; fresh: the trials of all; certificate: the one
+    made last. test_openings: how often the test split was opened. settled_*: what was spent so far
+    (seconds of jobs, US dollars, GPU-hours; settled_policy_usd: the policy's own share). kept: what
+    the snapshot has of it;
     stale: trials that changed since.
     """
 
@@ -54,6 +57,12 @@ class Fold:
         self.ended: list[int] = []
         self.told: set[int] = set()
         self.test_opened: tuple[int, ...] = ()
+        self.test_openings = 0
+        self.certify: ev.CertificationPlanned | None = None
+        self.set_aside: ev.ItemsSetAside | None = None
+        self.certifying: ev.CertificationStarted | None = None
+        self.certificate: Certificate | None = None
+        self.fresh: tuple[int, ...] = ()
         self.preflight: Preflight | None = None
         self.plan: ev.PlanMade | None = None
         self.finished: str | None = None
@@ -112,8 +121,21 @@ class Fold:
                 self.ended.append(number)
             case ev.IncumbentChanged(trial=number):
                 self.incumbent = number
+            case ev.CertificationPlanned() as event:
+                self.certify = event
+            case ev.ItemsSetAside() as event:
+                self.set_aside = event
+            case ev.CertificationStarted() as event:
+                self.certifying = event
+                self.fresh += event.trials
+            case ev.TrialCertified(trial=number, certificate=certificate):
+                self.certificate = certificate
+                self._update(number, confirmed=certificate.confirmed)
+            case ev.TestReopened():
+                self.finished, self.state, self.test_opened, self.certifying = None, "interrupted", (), None
             case ev.TestOpened(trials=trials):
                 self.test_opened = trials
+                self.test_openings += 1
             case ev.Noticed(text=text, trial=about):
                 self.notices.append(Notice(text, entry.elapsed_s, about))
             case ev.TrackersTold(trial=number):
@@ -175,6 +197,12 @@ class Fold:
         return self._space
 
     @property
+    def contenders(self) -> tuple[int, ...]:
+        """Trials that the rule said last it may return to."""
+        decided = (self.records[number].trial.decision for number in reversed(self.ended))
+        return next((decision.contenders for decision in decided if decision), ())
+
+    @property
     def open_records(self) -> list[TrialRecord]:
         """Trials that have not ended, by number."""
         return list(self.open.values())
@@ -192,7 +220,12 @@ class Fold:
 
     def limits(self) -> Limits:
         """The budget in the configuration now in force."""
-        budget = self.config.get("budget") or {}
+        return self.limits_of(self.config)
+
+    @staticmethod
+    def limits_of(config: dict[str, Any]) -> Limits:
+        """The budget in a configuration."""
+        budget = config.get("budget") or {}
         hours = budget.get("wall_clock_hours")
         return Limits(
             budget.get("trials"),
@@ -273,4 +306,9 @@ class Fold:
             updated_at=self.updated_at,
             controllers=self.controllers,
             test_opened=self.test_opened,
+            test_openings=self.test_openings,
+            certificate=self.certificate,
+            certification=self.certify.text if self.certify else "",
+            fresh=self.fresh,
+            set_aside=self.set_aside.items if self.set_aside else 0,
         )

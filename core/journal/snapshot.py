@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from core.contracts import Preflight
+from core.contracts import Certificate, Preflight
 from core.contracts.codec import from_plain, to_plain
 from core.journal import events as ev
 from core.journal.facts import Notice
@@ -122,6 +122,12 @@ def _head(db: sqlite3.Connection, fold: Fold, kept: Kept) -> dict[str, Any]:
         "ended": len(fold.ended),
         "untold": [number for number in fold.ended if number not in fold.told],
         "test_opened": fold.test_opened,
+        "test_openings": fold.test_openings,
+        "fresh": fold.fresh,
+        "certify": to_plain(fold.certify) if fold.certify else None,
+        "set_aside": to_plain(fold.set_aside) if fold.set_aside else None,
+        "certifying": to_plain(fold.certifying) if fold.certifying else None,
+        "certificate": to_plain(fold.certificate) if fold.certificate else None,
         "preflight": to_plain(fold.preflight) if fold.preflight else None,
         "plan": to_plain(fold.plan) if fold.plan else None,
         "finished": fold.finished,
@@ -158,6 +164,11 @@ def _decode(db: sqlite3.Connection, head: dict[str, Any], directory: Path) -> Fo
     fold.reserved = {event.token: event for event in (from_plain(ev.BudgetReserved, it) for it in head["reserved"])}
     fold.settled_seconds, fold.settled_usd, fold.settled_gpu_hours, fold.settled_policy_usd = head["settled"]
     fold.incumbent, fold.test_opened = head["incumbent"], tuple(head["test_opened"])
+    fold.test_openings, fold.fresh = head["test_openings"], tuple(head["fresh"])
+    fold.certify = from_plain(ev.CertificationPlanned, head["certify"]) if head["certify"] else None
+    fold.set_aside = from_plain(ev.ItemsSetAside, head["set_aside"]) if head["set_aside"] else None
+    fold.certifying = from_plain(ev.CertificationStarted, head["certifying"]) if head["certifying"] else None
+    fold.certificate = from_plain(Certificate, head["certificate"]) if head["certificate"] else None
     fold.preflight = from_plain(Preflight, head["preflight"]) if head["preflight"] else None
     fold.plan = from_plain(ev.PlanMade, head["plan"]) if head["plan"] else None
     fold.finished, fold.state, fold.controllers = head["finished"], head["state"], head["controllers"]

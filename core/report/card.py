@@ -100,12 +100,15 @@ def _scores(facts: StudyFacts, trial: Trial) -> str:
 
 def _selection(facts: StudyFacts, trial: Trial) -> str:
     completed = [one for one in facts.study.trials if one.number and one.status == "completed"]
+    times = "once" if facts.test_openings < 2 else f"{facts.test_openings} times"
     opened = (
-        "The test split was opened once, at the end, for the starting model and the incumbent alone."
+        f"The test split was opened {times}, at the end, for the starting model and the incumbent alone."
         if facts.test_opened
         else "The test split has not been opened, so the only score is the one that selection used: expect less."
     )
-    standing = "confirmed on fresh training seeds" if trial.confirmed else "one training run, not confirmed"
+    found = facts.certificate if facts.certificate and facts.certificate.trial == trial.number else None
+    why = f": {found.reason}" if found else ""
+    standing = f"confirmed on fresh training seeds{why}" if trial.confirmed else f"one training run, not confirmed{why}"
     return (
         f"Selected on the validation split among {counted(len(completed))} ({standing}). {opened} The intervals cover "
         f"the items of the split, not what another training seed would give."

@@ -9,7 +9,7 @@ from typing import Any
 from core.contracts import BASELINE, Trial
 from core.journal.facts import StudyFacts
 from core.report.verdict import baseline_of
-from core.report.wording import changed, figure, param, printable
+from core.report.wording import changed, figure, led, param, printable
 
 _GREEN, _GREY, _RED, _BLUE, _INK = "#1a7f5a", "#9aa3ad", "#c0392b", "#2f6fb0", "#22272e"
 _MOST_LABELS = 12
@@ -59,10 +59,10 @@ def _draw_progress(facts: StudyFacts, kind: str) -> bytes:
         if baseline and baseline.evaluation:
             axes.axhline(baseline.evaluation.value, color=_GREY, linestyle="--", linewidth=1)
             axes.axhspan(baseline.evaluation.low, baseline.evaluation.high, color=_GREY, alpha=0.12, linewidth=0)
-        kept = [trial for trial in scored if trial.decision and trial.decision.verdict == "keep"]
+        kept = [trial for trial in scored if led(trial)]
         dropped = [trial for trial in scored if trial not in kept]
         _points(axes, dropped, _GREY, 26, 0.75, "discarded")
-        _points(axes, kept, _GREEN, 46, 1.0, "kept")
+        _points(axes, kept, _GREEN, 46, 1.0, "led")
         if baseline and baseline.score is not None:
             xs, ys = [0.0], [baseline.score]
             for trial in sorted(kept, key=lambda t: t.ended_s or 0.0):
@@ -88,7 +88,7 @@ def _draw_progress(facts: StudyFacts, kind: str) -> bytes:
         axes.grid(axis="y", color="#d0d7de", linewidth=0.6, alpha=0.7)
         axes.set_axisbelow(True)
         axes.set_title(
-            f"{printable(facts.study.name)}: {len(trials)} trials, {len(kept)} kept",
+            f"{printable(facts.study.name)}: {len(trials)} trials, {len(kept)} led",
             loc="left",
             fontsize=12,
             color=_INK,

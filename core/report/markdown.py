@@ -18,11 +18,9 @@ def report_markdown(facts: StudyFacts) -> str:
     ]
     parts.append(_table(("", "", ""), story.cards))
     parts.append("![Progress](progress.png)")
-    parts.append("## What was kept, and why")
+    parts.append("## What led, and why")
     kept = [(k.number, k.score, k.gain, k.changes, k.why) for k in story.kept]
-    parts.append(
-        _table(("trial", "validation", "gain", "changed", "why"), kept) if kept else "Nothing beat the baseline."
-    )
+    parts.append(_table(("trial", "validation", "gain", "changed", "why"), kept) if kept else "Nothing led.")
     parts.append("## Which parameters mattered")
     shares = [(name, f"{share:.0%}") for name, share in found.shares.items()]
     parts.append(

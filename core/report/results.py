@@ -5,16 +5,14 @@ import json
 
 from core.contracts import BASELINE, Trial
 from core.journal.facts import StudyFacts
-from core.report.wording import params
+from core.report.wording import led, params
 from core.worker.timing import GPU_MEMORY, MEMORY
-
-# autoresearch's words for the same three outcomes.
-_STATUS = {"keep": "keep", "discard": "discard", "retest": "discard"}
 
 
 def results_tsv(facts: StudyFacts) -> str:
-    """commit, <metric>, memory_gb, status (keep, discard, crash), description; then trial, seconds.
+    """commit, <metric>, memory_gb, status, description; then trial, seconds.
 
+    status: keep (it led), discard or crash, which are autoresearch's words.
     commit: a fingerprint of the trial's parameters and seed, since nothing is committed to git.
     memory_gb: the most that training held on the GPU, or in all where there is none; the score and
     it are empty where there is none.
@@ -41,7 +39,7 @@ def _status(trial: Trial) -> str:
         return "keep"
     if trial.status != "completed":
         return "crash"
-    return _STATUS[trial.decision.verdict] if trial.decision else "discard"
+    return "keep" if led(trial) else "discard"
 
 
 def _describe(trial: Trial) -> str:

@@ -8,8 +8,19 @@ from typing import Any
 
 from core.contracts import Trial
 from core.journal.facts import StudyFacts
-from core.report.verdict import Verdict, baseline_of, difference, incumbent_of, judge
-from core.report.wording import changed, duration, figure, interval, outcome, outcomes, param, params
+from core.report.verdict import (
+    Verdict,
+    baseline_of,
+    certificate_of,
+    difference,
+    estimate_of,
+    incumbent_of,
+    judge,
+    noise_of,
+    noise_words,
+    percent,
+)
+from core.report.wording import changed, duration, figure, interval, led, outcome, outcomes, param, params
 from core.worker.timing import STARTUP
 
 
@@ -102,6 +113,15 @@ def _cards(facts: StudyFacts) -> list[tuple[str, str, str]]:
     if best and baseline and best.test and baseline.test:
         found = difference(best.test, baseline.test, study.objective)
         cards.append(("gain on test", f"{found.gain:+.3f}", f"95 % {found.low:+.3f} to {found.high:+.3f}"))
+    if (believed := estimate_of(facts)) is not None:
+        chance = f"beats the baseline with a chance of {percent(believed.chance)}"
+        cards.append((f"trial {believed.trial}: believed", figure(believed.score), chance))
+    if (made := certificate_of(facts)) is not None and made.gain is not None:
+        word = "confirmed gain" if made.confirmed else "gain, not confirmed"
+        range_ = f"90 % {made.low:+.3f} to {made.high:+.3f}, {made.seeds} fresh seeds, n={made.items}"
+        cards.append((word, f"{made.gain:+.3f}", range_))
+    if (noise := noise_of(facts)) is not None:
+        cards.append(("noise", figure(noise.sd), noise_words(noise)))
     cards.append(("trials", str(sum(1 for trial in study.trials if trial.number)), outcomes(facts)))
     cards.append(("time", duration(study.seconds), f"state: {facts.state}"))
     return cards
@@ -133,7 +153,7 @@ def _kept(facts: StudyFacts) -> list[Kept]:
     before = baseline_of(facts)
     found = []
     for trial in order:
-        if trial.decision is None or trial.decision.verdict != "keep" or trial.evaluation is None:
+        if trial.decision is None or not led(trial) or trial.evaluation is None:
             continue
         gain = ""
         if before and before.evaluation:
@@ -208,12 +228,23 @@ def _about(facts: StudyFacts) -> list[tuple[str, str]]:
         ("plan", facts.plan or "none was recorded"),
         ("ended because", study.finished or "it has not ended"),
         ("controllers", f"{facts.controllers}" + (" (resumed)" if facts.controllers > 1 else "")),
+        ("certification", facts.certification or "not planned: the study began before Overnight certified"),
+        ("items set aside", f"{facts.set_aside} validation items that only certification looks at"),
         (
             "test split",
-            "opened once, for trials " + ", ".join(map(str, facts.test_opened)) if facts.test_opened else "not opened",
+            opened(facts),
         ),
     ]
     return [*lines, *((f"version of {name}", version) for name, version in facts.versions.items())]
+
+
+def opened(facts: StudyFacts) -> str:
+    """How often the test split was looked at, and for whom last."""
+    if not facts.test_openings:
+        return "not opened"
+    times = "once" if facts.test_openings == 1 else f"{facts.test_openings} times (--open-test-again)"
+    last = f", for trials {', '.join(map(str, facts.test_opened))}" if facts.test_opened else ""
+    return f"opened {times}{last}"
 
 
 def config_text(config: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ def counted(completed: int) -> str:
 
 
 def outcome(trial: Trial, facts: StudyFacts) -> str:
-    """One word for what became of a trial: baseline, incumbent, kept, discarded, retest, failed …"""
+    """One word for what became of a trial: baseline, incumbent, led, discarded, retest, fresh seed, failed …"""
     if trial.number == BASELINE:
         return "baseline"
     if trial.status == "running" and facts.state != "running":
@@ -60,11 +60,23 @@ def outcome(trial: Trial, facts: StudyFacts) -> str:
         return trial.status
     if trial.number == facts.study.incumbent:
         return "incumbent"
-    return {"keep": "kept", "discard": "discarded"}.get(trial.decision.verdict, trial.decision.verdict)
+    if trial.number in facts.fresh:
+        return "fresh seed"
+    if led(trial):
+        return "led"
+    return "discarded" if trial.decision.verdict == "discard" else trial.decision.verdict
+
+
+def led(trial: Trial) -> bool:
+    """Whether a trial became the incumbent when it was judged."""
+    found = trial.decision
+    return found is not None and (
+        found.verdict == "keep" or (found.leader == trial.number and trial.number != BASELINE)
+    )
 
 
 def outcomes(facts: StudyFacts) -> str:
-    """ "9 discarded, 2 kept, 1 incumbent": what became of the trials, the baseline left out."""
+    """ "9 discarded, 2 led, 1 incumbent": what became of the trials, the baseline left out."""
     counts = Counter(outcome(trial, facts) for trial in facts.study.trials if trial.number != BASELINE)
     return ", ".join(f"{count} {word}" for word, count in counts.most_common())
 

@@ -108,11 +108,43 @@ def next_trial(fold: Fold, parts: Parts) -> tuple[Cost, float]:
     return cost, likely + 2 * stages.baseline_seconds(fold)
 
 
-def admission(fold: Fold, parts: Parts, now: Ledger, most: int) -> tuple[int, str | None]:
-    """How many more trials may be proposed now, at most `most`; and why none ever can.
+def admission(fold: Fold, parts: Parts, now: Ledger, most: int, kept: int = 0) -> tuple[int, str | None]:
+    """How many more trials may be proposed now, at most `most`; and why none ever can. kept: runs that
+    must be paid for after them.
 
-    (0, None): none now, but running jobs may give back some of what is reserved for them.
+    (0, None): none now, but running jobs may give back some of what is reserved for them, or end
+    with nothing to keep runs for.
     """
+    if not kept or not pays_for(fold, parts, replace(now, reserved=Cost()), 2):
+        return _admission(fold, parts, now, most)  # what cannot be kept is better used
+    left = _beside(fold, parts, now, kept)
+    n, refusal = _admission(fold, parts, left, most)
+    if refusal is None or (final := _admission(fold, parts, now, most)[1]) is not None:
+        return n, refusal and final
+    if any(record.trial.number != BASELINE for record in fold.open_records):
+        return 0, None
+    return 0, f"the rest of the budget is kept for certification: {kept} runs with fresh seeds"
+
+
+def pays_for(fold: Fold, parts: Parts, now: Ledger, runs: int) -> bool:
+    """Whether the budget covers so many runs and the final test."""
+    cost, likely = next_trial(fold, parts)
+    return _beside(fold, parts, now, runs - 1).refusal(cost, likely) is None
+
+
+def _beside(fold: Fold, parts: Parts, now: Ledger, runs: int) -> Ledger:
+    """The budget without what so many runs take."""
+    each = worst(parts, deadline(parts, "train")) + worst(parts, deadline(parts, "validation"))
+    likely = max(0.0, next_trial(fold, parts)[1] - 2 * stages.baseline_seconds(fold))
+    return replace(
+        now,
+        spent=total([now.spent, *[each] * runs]),  # nothing that runs now gives it back
+        trials=now.trials + runs,
+        elapsed_s=now.elapsed_s + runs * likely,
+    )
+
+
+def _admission(fold: Fold, parts: Parts, now: Ledger, most: int) -> tuple[int, str | None]:
     cost, likely = next_trial(fold, parts)
     full = replace(now, reserved=now.reserved + promised(fold, parts, test=False))
     if refusal := full.refusal(cost, likely):

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -14,14 +14,14 @@ from core.errors import OvernightError, StudyStopped
 from core.guard.live import Doomed, LiveGuard
 from core.journal import events as ev
 from core.journal.fold import JobRecord, TrialRecord
-from core.study import afford, bills, effects, leftovers, partial, purse, stages, stopping
+from core.study import afford, asking, bills, certifying, effects, ending, leftovers, partial, purse, stages, stopping
 from core.study.capacity import Capacity, changed
 from core.study.failures import retriable
 from core.study.interrupt import Interrupt, Interrupted
 from core.study.jobs import CheckpointGone, build_job, token
 from core.study.layout import Layout
 from core.study.notifier import Notifier, drain
-from core.study.outcomes import conclude, given_up, unaffordable, without_checkpoint
+from core.study.outcomes import conclude, given_up, unaffordable, without_start
 from core.study.parts import Parts
 from core.study.patience import Patience, persist
 from core.study.recorder import Recorder
@@ -189,7 +189,7 @@ class Engine:
         try:
             order = build_job(self._parts, self._layout, self._fold, record.trial, job, usd_per_hour=price)
         except CheckpointGone as gone:
-            self._recorder.record(*without_checkpoint(job, str(gone)))
+            self._recorder.record(*without_start(job, str(gone), gone.kind))
             self._tell_policy()
             return
         except OSError as error:
@@ -268,9 +268,8 @@ class Engine:
         self, job: JobRecord, seen: Observation, found: effects.Collected, doomed: Doomed | None, at: float
     ) -> None:
         record = self._fold.records[job.trial]
-        events, items, self._fatal = conclude(
-            record, job, seen, found, self._parts.price, self._parts.settings.retries, doomed
-        )
+        price, retries, share = self._parts.price, self._parts.settings.retries, certifying.share(self._fold)
+        events, items, self._fatal = conclude(record, job, seen, found, price, retries, doomed, share)
         self._bills.hold(self._fold.reserved.get(job.token), events, at)
         self._recorder.record(*events, items=items)
         self._watches.pop(job.token, None)
@@ -290,10 +289,11 @@ class Engine:
             events = decide(self._parts.decision, self._fold, self._recorder.journal, record.trial)
             if not events:
                 return
-            if any(isinstance(event, ev.IncumbentChanged) for event in events):
-                # The link only repeats what the journal is about to say, and resume remakes it:
-                # it goes first so that trackers told of the incumbent find its checkpoint.
-                self._layout.point_best_at(record.trial.number)
+            for event in events:
+                if isinstance(event, ev.IncumbentChanged):
+                    # The link only repeats what the journal is about to say, and resume remakes it:
+                    # it goes first so that trackers told of the incumbent find its checkpoint.
+                    self._layout.point_best_at(event.trial)
             self._recorder.record(*events)
             self._tell_policy()
 
@@ -309,39 +309,37 @@ class Engine:
     def _ask(self) -> None:
         if "ask" in self._pending or self._closing is not None or self._fatal is not None:
             return
-        baseline = self._fold.records[BASELINE]
-        if stages.next_phase(self._fold, baseline) == "prepare":
+        if stages.next_phase(self._fold, self._fold.records[BASELINE]) == "prepare":
             return
         free = self._parts.caps.slots - len(self._fold.open_records)
-        n, self._closing = afford.admission(self._fold, self._parts, self._ledger(), free)
+        if self._fold.certifying is not None:
+            self._closing = self._fold.certifying.reason
+            return
+        now = self._ledger()
+        n, self._closing = afford.admission(self._fold, self._parts, now, free, certifying.held(self._fold))
         if self._closing is not None or n <= 0:
             return
         self._tell_policy()
-        left = self._ledger().left()
+        left = certifying.for_search(now.left(), self._fold)
         if due := stages.retests_due(self._fold)[:n]:
-            reason = "retest of trial {}: the decision rule asked for a fresh seed"
-            self._propose(
-                [
-                    Proposal(t.proposal.params, t.proposal.patch, t.number, None, True, reason.format(t.number))
-                    for t in due
-                ]
-            )
+            self._propose(due)
             return
-        view = replace(self._fold.view(left, self._parts.space), purse=self._purse)
-        policy = self._parts.policy
+        view = replace(
+            self._fold.view(left, self._parts.space),
+            purse=self._purse,
+            program=self._parts.program,
+            directory=self._layout.directory,
+        )
+        policy, name = self._parts.policy, str(self._parts.settings.policy["name"])
+        self._start("ask", lambda: asking.ask(policy, name, view, n), self._asked, policy=True)
 
-        def ask() -> list[Proposal]:
-            try:
-                return policy.ask(view, n)
-            except Exception as error:
-                name = self._parts.settings.policy["name"]
-                raise StudyStopped(f"policy {name!r} failed to propose: {type(error).__name__}: {error}") from error
-
-        self._start("ask", ask, lambda proposals: self._propose(proposals[:n]), policy=True)
-
-    def _propose(self, proposals: list[Proposal]) -> None:
-        if not proposals and not self._fold.open_records:
+    def _asked(self, answer: asking.Answer) -> None:
+        self._recorder.record(*(ev.Noticed(text) for text in answer.notices))
+        if not answer.proposals and answer.idle and not stages.retests_due(self._fold):
             self._closing = "the policy has nothing left to try"
+        self._propose(answer.proposals)
+
+    def _propose(self, proposals: Sequence[Proposal]) -> None:
         for proposal in proposals:
             try:
                 params = self._parts.space.check(proposal.params)
@@ -359,14 +357,9 @@ class Engine:
     def _end(self) -> str | None:
         if self._closing is None or self._pending.keys() - {"poll", "caps"} or stages.active(self._fold, 1):
             return None
-        completed = any(r.trial.status == "completed" for n, r in self._fold.records.items() if n != BASELINE)
-        if completed and not self._fold.test_opened:
-            if stages.self_reported(self._fold):
-                self._recorder.record(ev.Noticed(stages.NO_TEST))
-                return self._closing
-            self._recorder.record(ev.TestOpened(tuple(sorted({BASELINE, self._fold.incumbent}))))
-            return None
-        return self._closing
+        events, over = ending.step(self._fold, self._parts, self._ledger(), self._recorder.journal, self._closing)
+        self._recorder.record(*events)
+        return self._closing if over else None
 
     def _note_trackers(self) -> None:
         for text in drain(self._notifier.problems) + drain(self._patience.troubles):

@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
-from core.contracts import BASELINE, HasLocalInputs, Job, Trial
+from core.contracts import BASELINE, HasLocalInputs, InvalidPatch, Job, Trial
 from core.journal.events import Phase
 from core.journal.fold import Fold, JobRecord
 from core.study.layout import Layout
 from core.study.parts import Parts
+from core.study.program import placed
 from core.study.stages import evaluated_on
 from core.worker.spec import CHECKPOINT, EVALUATION, FILENAME, METRICS, PARTIAL, RESULT, RESUME, WorkerSpec
 
@@ -22,7 +23,15 @@ _OUTPUTS: dict[Phase, tuple[str, ...]] = {
 
 
 class CheckpointGone(Exception):
-    """Somebody deleted the checkpoint of a trial before it was evaluated."""
+    """Somebody deleted the checkpoint of a trial before it was evaluated. kind: see Trial.error_kind."""
+
+    kind = "evaluation"
+
+
+class PatchRefused(CheckpointGone):
+    """A trial's patch must not run: like a checkpoint that is gone, it makes the trial failed."""
+
+    kind = "patch"
 
 
 def token(study_id: str, trial: int, phase: Phase, attempt: int) -> str:
@@ -40,13 +49,16 @@ def build_job(
     parts: Parts, layout: Layout, fold: Fold, trial: Trial, record: JobRecord, *, usd_per_hour: float | None
 ) -> Job:
     """Write the job's order into the trial's folder and describe the job. usd_per_hour: the price that
-    is reserved. Raises OSError; CheckpointGone for an evaluation of what is not there any more."""
+    is reserved. Raises OSError; CheckpointGone for an evaluation of what is not there any more, or
+    (PatchRefused) a patch that fails its checks."""
     number, phase = trial.number, record.phase
     evaluated = phase in ("validation", "test") and number != BASELINE
     if evaluated and not layout.checkpoint(number).is_dir():
         raise CheckpointGone(f"its checkpoint is gone: {layout.checkpoint(number)}")
     order = layout.order(number, phase)
     order.parent.mkdir(parents=True, exist_ok=True)
+    program = _program(parts, layout, trial) if phase == "train" else {}
+    sandbox = parts.settings.sandbox if program else "off"
     inputs = {} if parts.caps.shares_files else local_inputs(parts)
     spec = WorkerSpec(
         phase=phase,
@@ -59,9 +71,12 @@ def build_job(
         baseline=number == BASELINE,
         deadline_s=record.deadline_s,
         partial_every_s=parts.settings.partial_every_s,
+        program=tuple(parts.program.files) if program and parts.program else (),
+        sandbox=sandbox,
+        readable=parts.settings.sandbox_readable if program else (),
     )
     _write(order, spec.model_dump_json(indent=2))
-    files = {FILENAME: order, **dict(inputs.values())}
+    files = {FILENAME: order, **dict(inputs.values()), **program}
     if evaluated:
         files[CHECKPOINT] = layout.checkpoint(number)
     if phase == "train" and layout.partial(number).is_dir():
@@ -71,6 +86,8 @@ def build_job(
         owner=fold.creation.study_id,
         command=("python", "-m", "core.worker"),
         files=files,
+        # What tasks remember of a study is found in a sandbox too, whichever executor runs it.
+        env={"OVERNIGHT_OWNER": fold.creation.study_id} if program else {},
         resources=parts.resources,
         deadline_s=record.deadline_s,
         grace_s=parts.settings.grace_s,
@@ -78,7 +95,15 @@ def build_job(
         mirrored=(PARTIAL,) if phase == "train" else (),
         hardware=_hardware(parts, fold, phase),
         max_usd_per_hour=usd_per_hour,
+        sandboxed=sandbox == "on",
     )
+
+
+def _program(parts: Parts, layout: Layout, trial: Trial) -> dict[str, Path]:
+    try:
+        return placed(parts.program, layout, trial)
+    except InvalidPatch as refused:
+        raise PatchRefused(f"its patch is refused: {refused}") from None
 
 
 def _hardware(parts: Parts, fold: Fold, phase: Phase) -> str | None:

@@ -13,23 +13,24 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from core.budget.plan import Times, make_plan, sentence
+from core.budget.plan import Plan, Times, make_plan, sentence
 from core.contracts.codec import to_plain
 from core.errors import JournalError, NothingCompleted, OvernightError, UsageError
 from core.journal import blank, snapshot
 from core.journal import events as ev
-from core.journal.facts import Notice, StudyFacts
+from core.journal.facts import Limits, Notice, StudyFacts
 from core.journal.fold import Fold
 from core.journal.lock import controller_lock, is_held
 from core.journal.store import Journal
 from core.plugins import Registry
-from core.study import known
+from core.study import certifying, known
 from core.study.engine import Engine
 from core.study.interrupt import Interrupt, Interrupted
 from core.study.layout import Layout
 from core.study.notifier import Notifier, drain
 from core.study.observer import Observer
 from core.study.parts import Parts, build
+from core.study.program import program_of, with_log
 from core.study.recorder import Recorder
 
 _PACKAGES = ("overnight", "torch", "transformers", "trl", "optuna", "wandb")
@@ -70,8 +71,10 @@ def create(
             versions=_versions(registry),
         )
         fold = Fold(layout.directory)
+        limits = Fold.limits_of(dict(config))
+        planned = certifying.plan(limits, parts.settings.certification, _costs(parts, limits).sure)
         unknown = known.remember(created.study_id, layout.directory, parts.settings.executor)
-        for entry in journal.append(created, *([ev.Noticed(unknown)] if unknown else [])):
+        for entry in journal.append(created, planned, *([ev.Noticed(unknown)] if unknown else [])):
             fold.apply(entry)
         return _run(parts, journal, fold, layout, observers, resumed=False)
 
@@ -81,8 +84,12 @@ def resume(
     registry: Registry,
     observers: Sequence[Observer] = (),
     change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    *,
+    again: bool = False,
 ) -> Outcome:
-    """Continue an interrupted study. change: edits the recorded configuration (e.g. its budget).
+    """Continue an interrupted study. change: edits the recorded configuration (e.g. its budget). again:
+    also a finished one, whose test split may then be opened again, which the journal and so the
+    report say for ever.
 
     Raises UsageError for no study or a finished one, StudyBusy if it is being run.
     """
@@ -90,13 +97,19 @@ def resume(
     Journal.open(layout.journal, readonly=True).close()
     with controller_lock(layout.directory), Journal.open(layout.journal) as journal:
         fold = replay(journal, layout.directory)
-        if fold.finished is not None:
+        if fold.finished is not None and not again:
             raise UsageError(
                 f"{directory} is finished ({fold.finished}): its test split was opened, so it cannot go on. "
-                f"Start a new study, or see: python -m core report {directory}"
+                f"Start a new study, or see: python -m core report {directory}. To go on all the same and have the "
+                f"report say so for ever: python -m core resume {directory} --open-test-again"
             )
+        if fold.finished is None and again:
+            raise UsageError(f"{directory} is not finished: resume it without --open-test-again")
         config = change(fold.config) if change else fold.config
         parts = build(config, registry, layout.workspace)
+        if again:
+            for entry in journal.append(ev.TestReopened(fold.test_opened)):
+                fold.apply(entry)
         _make(layout.workspace)
         fold.config = dict(config)
         return _run(parts, journal, fold, layout, observers, resumed=True)
@@ -137,7 +150,8 @@ def read_facts(directory: Path) -> StudyFacts:
 def _run(
     parts: Parts, journal: Journal, fold: Fold, layout: Layout, observers: Sequence[Observer], *, resumed: bool
 ) -> Outcome:
-    notifier = Notifier(parts.registry.manager, parts.trackers)
+    parts = replace(parts, program=program_of(parts.task, layout))
+    notifier = Notifier(parts.registry.manager, with_log(parts.program, layout, parts.trackers))
     recorder = Recorder(journal, fold, [*observers, notifier])
     exit_code, error = 0, ""
     with ExitStack() as stack:
@@ -163,11 +177,16 @@ def _run(
     return Outcome(fold.facts(), exit_code, error, tuple(notes))
 
 
+def _costs(parts: Parts, limits: Limits) -> Plan:
+    deadline, grace = parts.settings.deadline, parts.overhead_s
+    times = Times(deadline.prepare_s, deadline.train_s, deadline.evaluate_s, grace)
+    return make_plan(limits, parts.price, times, parts.offer.hardware)
+
+
 def _plan(parts: Parts, fold: Fold) -> ev.PlanMade:
-    limits, grace = parts.settings.deadline, parts.overhead_s
-    times = Times(limits.prepare_s, limits.train_s, limits.evaluate_s, grace)
-    plan = make_plan(fold.limits(), parts.price, times, parts.offer.hardware)
-    return ev.PlanMade(sentence(plan), parts.offer.hardware, parts.price.usd_per_hour)
+    said = f"; {fold.certify.text}" if fold.certify else ""
+    text = sentence(_costs(parts, fold.limits())) + said
+    return ev.PlanMade(text, parts.offer.hardware, parts.price.usd_per_hour)
 
 
 def _record_last_words(recorder: Recorder, notifier: Notifier) -> None:

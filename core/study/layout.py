@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.contracts import BASELINE
 from core.journal.events import Phase
 from core.journal.store import FILENAME
 from core.worker.spec import CHECKPOINT, PARTIAL
@@ -53,7 +54,11 @@ class Layout:
         return self.trial(number) / ("metrics.jsonl" if phase == "train" else f"{phase}.metrics.jsonl")
 
     def point_best_at(self, number: int) -> None:
-        """Make `best` lead to a trial's checkpoint, at once (relative, so that copies work)."""
+        """Make `best` lead to a trial's checkpoint, at once (relative, so that copies work); to nothing
+        for the baseline, which has none."""
+        if number == BASELINE:
+            self.best.unlink(missing_ok=True)
+            return
         partial = self.directory / ".best.partial"
         partial.unlink(missing_ok=True)
         partial.symlink_to(os.path.relpath(self.checkpoint(number), self.directory))

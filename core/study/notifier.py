@@ -45,7 +45,7 @@ class Notifier:
                 self._call("trial_proposed", study=study, trial=study.trial(number))
             case ev.TrialEnded(trial=number):
                 self.finished(study, number)
-            case ev.IncumbentChanged(trial=number):
+            case ev.IncumbentChanged(trial=number) if number:
                 self._call("incumbent_changed", study=study, trial=study.trial(number))
             case ev.StudyFinished() | ev.StudyInterrupted():
                 self._call("study_finished", study=study)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from core.budget.ledger import Price
 from core.contracts import BASELINE, ItemScore, JobState, Observation
+from core.decision.setaside import refusal, selection
 from core.errors import OvernightError, StudyStopped, UsageError
 from core.guard.live import Doomed
 from core.journal import events as ev
@@ -49,11 +50,11 @@ def given_up(job: JobRecord) -> list[Event]:
     return [ended, ev.BudgetSettled(job.token, job.trial, 0.0, 0.0, 0.0)]
 
 
-def without_checkpoint(job: JobRecord, why: str) -> list[Event]:
-    """What follows when the checkpoint that a job was to evaluate was deleted: the trial failed."""
+def without_start(job: JobRecord, why: str, kind: str) -> list[Event]:
+    """What follows when a job cannot be described, so that nothing was started: the trial failed."""
     ended = ev.JobEnded(job.token, job.trial, job.phase, job.attempt, "failed", reason=why)
     settled = ev.BudgetSettled(job.token, job.trial, 0.0, 0.0, 0.0)
-    return _failed([ended, settled], job, Failure(why, "evaluation"))[0]
+    return _failed([ended, settled], job, Failure(why, kind))[0]
 
 
 def conclude(
@@ -64,9 +65,11 @@ def conclude(
     price: Price,
     retries: int,
     doomed: Doomed | None = None,
+    share: float = 0.0,
 ) -> tuple[list[Event], tuple[ItemScore, ...], OvernightError | None]:
     """What follows from a job's end: events, the item scores to keep, and an error that ends
-    the study (its baseline or its preparation failed)."""
+    the study (its baseline or its preparation failed). share: of the validation items, set aside for
+    certification: the score that is recorded is that of the others."""
     number = job.trial
     if seen.state == "succeeded" and collected.absent:
         # By contract there was a result.json when it succeeded: its machine went away with it.
@@ -94,8 +97,11 @@ def conclude(
     if collected.result is not None and collected.result.stopped_early:
         events.append(ev.Noticed(f"training of trial {number} stopped early, near its deadline", number))
     if collected.evaluation is not None:
-        split = collected.evaluation.split
-        events.append(ev.TrialEvaluated(number, split, replace(collected.evaluation, items=())))
+        split, whole = collected.evaluation.split, collected.evaluation
+        seen_items = selection(whole, share) if split == "validation" else whole
+        if number == BASELINE and split == "validation" and share:
+            events.append(ev.ItemsSetAside(whole.n - seen_items.n, refusal(whole, share)))
+        events.append(ev.TrialEvaluated(number, split, replace(seen_items, items=())))
         return events, collected.evaluation.items, None
     return events, (), None
 

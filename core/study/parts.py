@@ -15,6 +15,7 @@ from core.contracts import (
     InvalidParams,
     Offer,
     Policy,
+    Program,
     Resources,
     SetupError,
     Space,
@@ -24,6 +25,7 @@ from core.contracts import (
 from core.errors import OvernightError, PluginError, UsageError
 from core.journal.facts import Limits
 from core.plugins import Registry
+from core.study.identical import Identical
 from core.study.settings import StudySettings
 from core.suggest import listing
 from core.validation import validate
@@ -34,6 +36,7 @@ class Parts:
     """Everything a study needs, ready to run.
 
     task_node, rewards: what a worker is told to build. resources, offer, price: of one job.
+    program: what patches are to, None where the task has none; set when the study begins.
     """
 
     settings: StudySettings
@@ -48,6 +51,7 @@ class Parts:
     caps: Caps
     resources: Resources
     offer: Offer
+    program: Program | None = None
 
     @property
     def price(self) -> Price:
@@ -108,7 +112,7 @@ def build(config: Mapping[str, Any], registry: Registry, workspace: Path) -> Par
             task=task,
             task_node=task_node,
             rewards=rewards,
-            policy=registry.build("policy", settings.policy),
+            policy=Identical() if settings.identical else registry.build("policy", settings.policy),
             executor=executor,
             decision=registry.build("decision", settings.decision),
             trackers={

@@ -56,6 +56,11 @@ class PolicyPurse:
                 request.answer.set_exception(error)
                 raise
 
+    @property
+    def closed(self) -> bool:
+        """See core.contracts.Purse."""
+        return self._closed
+
     def close(self) -> None:
         """The study is stopping: nothing more is granted, and nobody is kept waiting."""
         self._closed = True

@@ -44,6 +44,26 @@ class ResourceSettings(PluginConfig):
     memory_gb: float | None = Field(default=None, gt=0)
 
 
+class CertificationSettings(PluginConfig):
+    """How the leader's claim is tested at the end of the search.
+
+    runs: fresh training seeds of its configuration, paid from the budget; "auto" = 3, 5 from 60 trials
+    on, none below 8; 0 = none. items_share: of the validation items, set aside for it and seen by no
+    rule and no policy; none are where there is no certification. hoped_gain: in metric
+    units; says at the start whether the study could show it.
+    """
+
+    runs: int | Literal["auto"] = Field(default="auto")
+    items_share: float = Field(default=0.4, gt=0, lt=1)
+    hoped_gain: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _enough(self) -> "CertificationSettings":
+        if isinstance(self.runs, int) and (self.runs < 0 or self.runs == 1):
+            raise ValueError("runs: one run says nothing of the seeds: give 0, 2 or more, or auto")
+        return self
+
+
 class StudySettings(PluginConfig):
     """The whole configuration of a study; plugin nodes stay dicts, their plugins check them.
 
@@ -56,7 +76,12 @@ class StudySettings(PluginConfig):
     max_failures: consecutive failed trials after which the study stops, resumable.
     queue_hours: how long a job may wait in a queue. stock_out_hours: how long the study waits for a
     machine where all are taken. same_hardware: evaluate every trial on the kind of machine that the
-    baseline was evaluated on. keep_checkpoints: the incumbent's and those of unfinished trials, or all.
+    baseline was evaluated on. keep_checkpoints: the incumbent's, those of unfinished trials and those that
+    the decision rule may return to, or all. identical: an A/A test: every trial is the task's default
+    configuration, whatever the policy.
+    sandbox: "on" trains a trial that has a patch under bubblewrap (no network, nothing of the machine but
+    what training reads, writing in its own folder) and fails it where that cannot be; "off" trains it like
+    any other. sandbox_readable: further paths that such a trial may read.
     """
 
     name: str = Field(min_length=1)
@@ -71,6 +96,8 @@ class StudySettings(PluginConfig):
     deadline: DeadlineSettings = Field(default_factory=DeadlineSettings)
     resources: ResourceSettings = Field(default_factory=ResourceSettings)
     guard: GuardSettings = Field(default_factory=GuardSettings)
+    certification: CertificationSettings = Field(default_factory=CertificationSettings)
+    identical: bool = False
     retries: int = Field(default=2, ge=0)
     max_failures: int = Field(default=8, ge=1)
     poll_s: float = Field(default=0.5, gt=0)
@@ -82,3 +109,5 @@ class StudySettings(PluginConfig):
     stock_out_hours: float = Field(default=6.0, ge=0)
     same_hardware: bool = True
     keep_checkpoints: Literal["incumbent", "all"] = "incumbent"
+    sandbox: Literal["on", "off"] = "on"
+    sandbox_readable: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Stages: what each trial needs next, read off the fold; the reason why resume is the same loop."""
 
-from core.contracts import BASELINE, Observation, Trial
+from core.contracts import BASELINE, Observation, Proposal, Trial
 from core.journal.events import Phase
 from core.journal.fold import Fold, JobRecord, TrialRecord
 from core.study.failures import counts_as_retry
@@ -34,7 +34,7 @@ def active(fold: Fold, slots: int) -> list[TrialRecord]:
     for record in [fold.records[n] for n in sorted(fold.open.keys() | set(fold.test_opened)) if n in fold.records]:
         if record.trial.status == "running":
             found.append(record)
-        elif record.trial.number in fold.test_opened and not test_over(record):
+        elif record.trial.number in fold.test_opened and not test_over(fold, record):
             job = record.job("test")
             in_flight = job is not None and job.ended is None
             if in_flight or free > 0:
@@ -43,12 +43,12 @@ def active(fold: Fold, slots: int) -> list[TrialRecord]:
     return found
 
 
-def test_over(record: TrialRecord) -> bool:
-    """Whether the test evaluation of an opened trial was made or has failed for good."""
+def test_over(fold: Fold, record: TrialRecord) -> bool:
+    """Whether the test evaluation of an opened trial was made or has failed for good: once an opening."""
     if record.trial.test is not None:
         return True
-    job = record.job("test")
-    return job is not None and job.ended is not None and job.ended.state == "failed"
+    ended = [job.ended for job in record.jobs if job.phase == "test" and job.ended is not None]
+    return sum(end.state == "failed" for end in ended) >= max(1, fold.test_openings)
 
 
 def running_jobs(fold: Fold) -> list[JobRecord]:
@@ -72,11 +72,20 @@ def undecided(fold: Fold) -> list[TrialRecord]:
     return sorted(waiting, key=lambda record: (record.trial.number != BASELINE, record.evaluated_seq))
 
 
-def retests_due(fold: Fold) -> list[Trial]:
-    """Trials whose rule asked for a retest that was not proposed yet, oldest first."""
+def retests_due(fold: Fold) -> list[Proposal]:
+    """Repeats of the trials whose rule asked for a retest that was not proposed yet, oldest first."""
     due = [fold.records[n].trial for n in fold.ended if _verdict(fold.records[n].trial) == "retest"]
-    proposed = [r.trial.proposal.parent for r in fold.records.values() if r.trial.proposal.retest]
-    return [trial for trial in due if trial.number not in proposed]
+    proposed = [
+        record.trial.proposal.parent
+        for number, record in fold.records.items()
+        if record.trial.proposal.retest and number not in fold.fresh
+    ]
+    reason = "retest of trial {}: the decision rule asked for a fresh seed"
+    return [
+        Proposal(t.proposal.params, t.proposal.patch, t.number, None, True, reason.format(t.number))
+        for t in due
+        if t.number not in proposed
+    ]
 
 
 def baseline_seconds(fold: Fold) -> float:

@@ -24,6 +24,7 @@ class Context:
     rewards: tuple[WeightedReward, ...] = ()
     deadline_s: float = 600.0
     resume_from: Path | None = None
+    program: Mapping[str, str] | None = None
     partial_dir: Path = field(init=False)
     partial_each_step: bool = False
     stop_after: int | None = None

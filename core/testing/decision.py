@@ -1,6 +1,7 @@
 """Conformance of decision rules: the sentences of core.contracts.DecisionRule as tests."""
 
 import json
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -93,6 +94,28 @@ class DecisionConformance:
     def test_items_that_differ_are_no_obstacle(self) -> None:
         candidate, incumbent = synthetic.scored(1, 0, items=_scores(30, 50)), synthetic.scored(0, 0, items=_scores(9))
         assert self.decide(candidate, incumbent).reason
+
+    def test_a_leader_is_the_baseline_the_candidate_the_incumbent_or_a_contender(self) -> None:
+        rule, baseline = self.make(), synthetic.scored(0, 0, items=_scores(100))
+        trials, history, allowed, incumbent = {0: baseline}, [baseline], {0}, 0
+        for number, right in enumerate((120, 180, 90, 125, 110, 60, 200, 130, 105, 140), 1):
+            candidate = synthetic.scored(number, 0, {"x": float(number)}, items=_scores(right))
+            candidate = replace(candidate, proposal=replace(candidate.proposal, parent=incumbent))
+            found = rule.decide(candidate, trials[incumbent], history, synthetic.MAXIMIZE)
+            trials[number] = candidate
+            history.append(replace(candidate, decision=found))
+            if found.verdict == "keep":
+                assert found.leader in (None, number)
+            if found.leader is not None:
+                assert found.leader in allowed | {0, number, incumbent}
+            incumbent = (number if found.verdict == "keep" else incumbent) if found.leader is None else found.leader
+            assert set(found.contenders) <= allowed | {number, incumbent}
+            allowed = {*found.contenders, incumbent}
+            if (believed := found.estimate) is not None:
+                assert believed.trial == incumbent
+                assert believed.low <= believed.score <= believed.high
+                assert believed.gain_low <= believed.gain <= believed.gain_high
+                assert 0.0 <= believed.chance <= 1.0
 
     def test_naming_it_imports_nothing_heavy(self) -> None:
         assert heavy_imports("decision", self.name) == []

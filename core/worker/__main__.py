@@ -3,6 +3,7 @@
 import fcntl
 import json
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -15,9 +16,10 @@ from typing import Any
 from core.contracts import Evaluation, HasPreflight, Scalar, SetupError, Task, WeightedReward
 from core.errors import UsageError
 from core.plugins import Registry, discover
+from core.worker import sandbox
 from core.worker.contexts import EvaluationContext, TrainingContext, cache_dir
 from core.worker.result import JobResult, write_items, write_result
-from core.worker.spec import CHECKPOINT, FILENAME, PARTIAL, RESUME, WorkerSpec
+from core.worker.spec import CHECKPOINT, FILENAME, PARTIAL, PROGRAM, RESUME, WorkerSpec
 from core.worker.timing import Startup, peak_memory
 
 
@@ -27,6 +29,8 @@ def main() -> int:
     started, startup = time.monotonic(), Startup()
     try:
         spec = WorkerSpec.model_validate(json.loads((folder / FILENAME).read_text(encoding="utf-8")))
+        if spec.sandbox == "inside":
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # bubblewrap was told to ignore it, this process was not
         result = _run(spec, folder, startup)
     except (SetupError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -43,10 +47,13 @@ def _run(spec: WorkerSpec, folder: Path, startup: Startup) -> JobResult:
     registry = discover()
     inputs = {key: str(folder / place) for key, place in spec.inputs.items()}
     task: Task = registry.build("task", spec.task | inputs)
-    _prepare(task)
+    if spec.sandbox != "inside":  # there the cache can only be read, and is complete
+        _prepare(task)
     startup.prepared()
     if spec.phase == "prepare":
         return _preflight(task, spec, registry, folder)
+    if spec.phase == "train" and spec.sandbox == "on":
+        return sandbox.train(task, spec, folder, startup.seconds())
     if spec.phase == "train":
         return _train(task, spec, registry, folder, startup)
     return _evaluate(task, spec, folder)
@@ -82,6 +89,7 @@ def _training_context(
     spec: WorkerSpec, params: Mapping[str, Scalar], rewards: tuple[WeightedReward, ...], folder: Path
 ) -> TrainingContext:
     earlier = folder / RESUME
+    program = {name: (folder / PROGRAM / name).read_text(encoding="utf-8") for name in spec.program}
     return TrainingContext(
         params,
         spec.seed,
@@ -92,6 +100,7 @@ def _training_context(
         folder / PARTIAL,
         spec.partial_every_s,
         earlier if earlier.is_dir() else None,
+        program or None,
     )
 
 

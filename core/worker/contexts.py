@@ -72,6 +72,7 @@ class TrainingContext(JobContext):
         partial_dir: Path,
         partial_every_s: float,
         resume_from: Path | None = None,
+        program: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(deadline_s, stop_margin_s)
         self.params: Mapping[str, Scalar] = dict(params)
@@ -80,6 +81,7 @@ class TrainingContext(JobContext):
         self.checkpoint_dir = checkpoint_dir
         self.partial_dir = partial_dir
         self.resume_from = resume_from
+        self.program = program
         self._partial_every_s = partial_every_s
         self._partial_at = time.monotonic() + partial_every_s
         self._saved_at_the_end = False

@@ -17,7 +17,8 @@ class JobResult:
     """What the worker says of its own end.
 
     error_kind: "exception" (the task raised), "setup" (it cannot work with this configuration),
-    "preflight" (it refuses to train) or "not-finite" (the evaluation cannot count).
+    "preflight" (it refuses to train), "not-finite" (the evaluation cannot count) or, of a training in a
+    sandbox, "exit" and "signal" (it ended without a word).
     evaluation: without items; those stand in evaluation.jsonl beside it. stopped_early: training
     honoured a stop or the deadline. details: of training, where the time before its first step
     went and the most memory it held; see core.worker.timing.

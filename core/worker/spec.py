@@ -13,6 +13,7 @@ CHECKPOINT = "checkpoint"
 EVALUATION = "evaluation.jsonl"
 PARTIAL = "partial"
 RESUME = "resume"
+PROGRAM = "program"
 
 
 class WorkerSpec(PluginConfig):
@@ -24,7 +25,9 @@ class WorkerSpec(PluginConfig):
     task's preflight finds. baseline: evaluate the untouched model.
     deadline_s: seconds the executor grants; the worker asks training to stop a little earlier.
     partial_every_s: seconds between partial checkpoints of training. inputs: key of the task's node →
-    the place in the job's folder of what it names.
+    the place in the job's folder of what it names. program: editable files that a patch changed, which
+    lie in `program/`. sandbox: "on" = train in a sandbox, "inside" = this process is in it already.
+    readable: further paths that a sandboxed training may read.
     """
 
     phase: Literal["prepare", "train", "validation", "test"]
@@ -38,3 +41,6 @@ class WorkerSpec(PluginConfig):
     deadline_s: float
     stop_margin_s: float = 20.0
     partial_every_s: float = 300.0
+    program: tuple[str, ...] = ()
+    sandbox: Literal["off", "on", "inside"] = "off"
+    readable: tuple[str, ...] = ()

@@ -27,6 +27,10 @@ class Startup:
         """The task is prepared; `train` is called next."""
         self._marks.append(time.monotonic())
 
+    def seconds(self) -> float:
+        """Since the process's start."""
+        return time.monotonic() - self._marks[0]
+
     def figures(self, first_report: float | None, first_step: float | None) -> dict[str, float]:
         """Seconds by part, as far as the job came; the arguments are points of time.monotonic()."""
         ends = [*self._marks, *(mark for mark in (first_report, first_step) if mark is not None)]

@@ -40,7 +40,7 @@ def test_plugins_as_json_are_objects_with_exactly_these_keys(cli: Cli) -> None:
         "policy": ["random", "grid", "tpe", "gp", "cmaes", "halving"],
         "executor": ["local", "example_subprocess"],
         "reward": ["exact_match", "format", "brevity"],
-        "decision": ["greedy", "margin", "first_wins"],
+        "decision": ["climb", "greedy", "margin", "paired", "repeat", "first_wins"],
         "tracker": ["wandb", "jsonlines"],
     }.items():
         for name in names:
@@ -55,7 +55,7 @@ def test_plugins_as_json_are_objects_with_exactly_these_keys(cli: Cli) -> None:
         (["+task=quadratik"], "task: there is no 'quadratik'. Did you mean quadratic? Options: "),
         (
             ["policy=tpee"],
-            "policy: there is no 'tpee'. Did you mean tpe? Options: cmaes, gp, grid, halving, random, tpe",
+            "policy: there is no 'tpee'. Did you mean tpe? Options: agent, cmaes, gp, grid, halving, hybrid, llm, ",
         ),
         (["-m", "policy=random,tpp"], "policy: there is no 'tpp'. Did you mean tpe?"),
         (["executor.slots=0"], "executor.slots: input should be 'auto' (got 0); or: input should be greater than 0"),

@@ -31,10 +31,11 @@ def printed(show, *arguments: object) -> str:
 
 def test_the_summary_has_the_verdict_both_scores_with_n_and_where_the_model_is(tmp_path: Path) -> None:
     text = printed(print_summary, finished(tmp_path))
-    for words in ("a gain of +0.270", "baseline", "0.160", "trial 11 (leading)", "0.430", "1000", f"{tmp_path}/best"):
+    said = ("+0.270", "not confirmed", "baseline", "0.160", "trial 11 (leading)", "0.430", "1000", f"{tmp_path}/best")
+    for words in said:
         assert words in text
     assert "1 failed" in text
-    assert len(text.splitlines()) < 15
+    assert len(text.splitlines()) < 16
 
 
 def test_status_of_an_interrupted_study_says_how_to_go_on(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_status_of_an_interrupted_study_says_how_to_go_on(tmp_path: Path) -> Non
 def test_json_says_the_same_and_is_strict(tmp_path: Path) -> None:
     found = json.loads(json.dumps(status_json(finished(tmp_path)), allow_nan=False))
     assert found["incumbent"] == 11
-    assert found["verdict"]["gain_shown"] is True
+    assert found["verdict"]["confirmed"] is False
     assert len(found["trials"]) == 13
     (row,) = json.loads(json.dumps(comparison_json([finished(tmp_path)]), allow_nan=False))
     assert row["gain"]["gain"] == pytest.approx(0.27)

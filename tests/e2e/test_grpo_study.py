@@ -15,7 +15,7 @@ from core.study.launch import read_facts
 from support import overnight
 
 ARGUMENTS = (
-    "budget.trials=2", "console=plain", "task.space.steps.default=30", "policy=tpe", "seed=3",
+    "budget.trials=2", "console=plain", "task.space.steps.default=30", "policy=tpe", "seed=3", "decision=greedy",
     "task.validation_items=300", "task.test_items=500",
 )  # fmt: skip
 
@@ -53,7 +53,9 @@ def test_the_main_job_survives_kill_9_and_ends_with_a_better_model(tmp_path: Pat
     assert best.test is not None
     assert best.number != 0
     assert best.test.value > 1.3 * baseline.test.value
-    assert "improves accuracy on the test split" in resumed.stdout
+    assert f"Trial {best.number} leads, unconfirmed" in resumed.stdout
+    assert "too small for certification" in resumed.stdout
+    assert "On the test split trial" in resumed.stdout
     assert "wandb sync" in resumed.stdout
     for name in ("report.html", "report.md", "progress.png", "results.tsv"):
         assert (directory / name).stat().st_size > 100

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.contracts import Decision, Evaluation, Handle, IntParam, Objective, Preflight, Proposal
+from core.contracts import Certificate, Decision, Evaluation, Handle, IntParam, Objective, Preflight, Proposal
 from core.contracts.codec import dumps, to_plain
 from core.journal import events as ev
 from core.journal import snapshot
@@ -35,12 +35,14 @@ def history(trials: int, seed: int = 1) -> Iterator[tuple[ev.Event, ...]]:
     retried and retested; two of them have their test split opened after they ended long ago."""
     rng = random.Random(seed)
     yield (CREATED,)
+    yield (ev.CertificationPlanned(3, 0.4, "three fresh seeds"),)
     yield (ev.ControllerStarted(1, "here", False),)
     yield (ev.PlanMade("nine trials at most", "a GPU", 2.5),)
     yield (ev.BudgetReserved("paid by the policy", None, 0.0, 0.25, 0.0),)
     yield (ev.BudgetSettled("paid by the policy", None, 0.0, 0.125, 0.0),)
     yield (ev.BudgetReserved("still open", None, 0.0, 0.5, 0.0),)
     yield (ev.PreflightDone(0, Preflight({"share": 0.5}, ("a warning",))), ev.Noticed("preflight: a warning", 0))
+    yield (ev.ItemsSetAside(20, None),)
     waiting = [_trial(number, rng) for number in range(trials)]
     running: list[Iterator[tuple[ev.Event, ...]]] = []
     while waiting or running:
@@ -55,6 +57,12 @@ def history(trials: int, seed: int = 1) -> Iterator[tuple[ev.Event, ...]]:
             yield step
     yield (ev.StudyInterrupted("SIGTERM"),)
     yield (ev.ControllerStarted(2, "there", True, {**CREATED.config, "budget": {"usd": 3.0}}),)
+    yield (ev.CertificationStarted(1, (2, 3), "all trials were used"),)
+    yield (ev.TrialCertified(1, Certificate(1, True, "a gain", 0.1, 0.05, 0.15, 2, 20, 0.03, 5.0)),)
+    yield (ev.TestOpened((0,)),)
+    yield (ev.StudyFinished("all trials were used"),)
+    yield (ev.TestReopened((0,)),)
+    yield (ev.CertificationStarted(1, (2, 3), "all trials were used"),)
     yield (ev.TestOpened((0, 1)),)
     for number in (0, 1):
         yield from _job(number, "test", 1, "succeeded", rng)

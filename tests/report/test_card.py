@@ -30,7 +30,14 @@ def test_the_front_matter_is_what_the_hub_reads_and_the_scores_have_n_and_interv
     (entry,) = front["model-index"]  # type: ignore[misc]
     assert [result["dataset"]["split"] for result in entry["results"]] == ["test", "validation"]
     assert entry["results"][0]["metrics"][0]["value"] == 0.43
-    for words in ("a gain of +0.270", "not confirmed", "0.400 to 0.461", "1000", 'from_pretrained("me/mine")', "batch"):
+    for words in (
+        "Gain on test: +0.270",
+        "not confirmed",
+        "0.400 to 0.461",
+        "1000",
+        'from_pretrained("me/mine")',
+        "batch",
+    ):
         assert words in card
     assert "secret" not in card
 

@@ -1,4 +1,4 @@
-"""Declares the decision rules `greedy` and `margin` to Overnight."""
+"""Declares the decision rules to Overnight."""
 
 from core import hookimpl
 
@@ -9,8 +9,11 @@ overnight_contract = 1
 def decisions() -> dict[str, str]:
     """See core.hookspecs."""
     return {
+        "climb": "overnight_decision_rules.climb:Climb",
         "greedy": "overnight_decision_rules.greedy:Greedy",
         "margin": "overnight_decision_rules.margin:Margin",
+        "paired": "overnight_decision_rules.paired:Paired",
+        "repeat": "overnight_decision_rules.repeat:Repeat",
     }
 
 

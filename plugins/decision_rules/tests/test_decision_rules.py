@@ -21,6 +21,18 @@ class TestMargin(DecisionConformance):
     name = "margin"
 
 
+class TestClimb(DecisionConformance):
+    name = "climb"
+
+
+class TestPaired(DecisionConformance):
+    name = "paired"
+
+
+class TestRepeat(DecisionConformance):
+    name = "repeat"
+
+
 def judge(rule: str, candidate: Trial, incumbent: Trial, objective=MAXIMIZE, **options: float) -> Decision:
     return discover().build("decision", {"name": rule, **options}).decide(candidate, incumbent, [], objective)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from core import (
+    TERMINAL,
     Caps,
     Diagnosis,
     Handle,
@@ -22,7 +23,6 @@ from core import (
     Resources,
     SetupError,
 )
-from core.contracts import TERMINAL
 from overnight_executor_ssh import diagnosis, placing
 from overnight_executor_ssh.background import spawn
 from overnight_executor_ssh.config import SshConfig

@@ -1,1 +1,1 @@
-"""Policies that combine priors, Optuna's samplers and a model of what fails; and replays."""
+"""Policies that combine prior points, a sampler and a model of what fails; and replays."""

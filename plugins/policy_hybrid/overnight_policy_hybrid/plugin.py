@@ -8,7 +8,10 @@ overnight_contract = 1
 @hookimpl
 def policies() -> dict[str, str]:
     """See core.hookspecs."""
-    return {"hybrid": "overnight_policy_hybrid.hybrid:HybridPolicy", "replay": "overnight_policy_hybrid.replay:ReplayPolicy"}
+    return {
+        "hybrid": "overnight_policy_hybrid.hybrid:HybridPolicy",
+        "replay": "overnight_policy_hybrid.replay:ReplayPolicy",
+    }
 
 
 @hookimpl

@@ -8,7 +8,11 @@ overnight_contract = 1
 @hookimpl
 def policies() -> dict[str, str]:
     """See core.hookspecs."""
-    return {"llm": "overnight_policy_llm.llm:LlmPolicy", "llm_diff": "overnight_policy_llm.llm_diff:LlmDiffPolicy"}
+    return {
+        "agent": "overnight_policy_llm.agent:AgentPolicy",
+        "llm": "overnight_policy_llm.llm:LlmPolicy",
+        "llm_diff": "overnight_policy_llm.llm_diff:LlmDiffPolicy",
+    }
 
 
 @hookimpl

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from core import SetupError, TrainContext
+from overnight_huggingface import recipe as recipes
 from overnight_huggingface.compute import device_settings
 from overnight_huggingface.logs import be_quiet, reporter, run_and_save
+
+RECIPE = Path(__file__).with_name("recipe.py")
 
 # TRL's log keys (TRL docs, "GRPO Trainer: Logged metrics") → the names shown to people.
 _NAMES = {
@@ -83,7 +86,8 @@ def train_grpo(
     from trl import GRPOConfig, GRPOTrainer
 
     per_pass = settings.completions_per_pass
-    arguments = GRPOConfig(
+    recipe, params = recipes.load(context, RECIPE), dict(context.params)
+    arguments = dict(
         output_dir=str(Path(context.checkpoint_dir).with_name("trainer")),
         learning_rate=settings.learning_rate,
         lr_scheduler_type="constant_with_warmup",
@@ -108,13 +112,14 @@ def train_grpo(
         **device_settings(),
         **_vllm_settings(settings),
     )
+    chosen = GRPOConfig(**recipe.recipe(arguments, params))
     trainer = GRPOTrainer(
         model=model,
         processing_class=tokenizer,
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        reward_funcs=[_named(reward.name, reward.function) for reward in context.rewards],
-        callbacks=[reporter(context, settings.steps, _NAMES)],
+        args=chosen,
+        train_dataset=Dataset.from_list(recipe.data(rows, params)),
+        reward_funcs=[_shaped(reward.name, reward.function, recipe.shape, params) for reward in context.rewards],
+        callbacks=[reporter(context, chosen.max_steps if chosen.max_steps > 0 else settings.steps, _NAMES)],
         peft_config=adapter,
     )
     run_and_save(trainer, tokenizer, context)
@@ -127,12 +132,13 @@ def _vllm_settings(settings: GrpoSettings) -> dict[str, Any]:
     return {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": share}
 
 
-def _named(name: str, function: Any) -> Any:
+def _shaped(name: str, function: Any, shape: Any, params: dict[str, Any]) -> Any:
     """A plain function of that name: TRL logs rewards by `__name__`, which instances lack."""
 
     def reward(prompts: list[Any], completions: list[Any], **columns: Any) -> list[float | None]:
         scores: list[float | None] = function(prompts=prompts, completions=completions, **columns)
-        return scores
+        shaped: list[float | None] = shape(name, scores, completions, params)
+        return shaped
 
     reward.__name__ = name
     return reward

@@ -15,7 +15,8 @@ class ScriptConfig(PluginConfig):
     one, null the score that train prints. train_args: added to train's command line. constants:
     write a trial's parameters over train's top-level constants of their names in capitals, in the
     run's copy. python or command: what runs a script. time_budget_s: told to train.
-    exclude: patterns of what is not copied. sealed: what only evaluate is given.
+    exclude: patterns of what is not copied. sealed: what only evaluate is given. editable: files that a
+    patch may change, null = train alone. required_calls: names that a patch must leave called or defined.
     stop_grace_s: seconds from a stop request to SIGTERM, and from there to SIGKILL."""
 
     folder: str | None = None
@@ -35,4 +36,6 @@ class ScriptConfig(PluginConfig):
     env: dict[str, str] = Field(default_factory=dict)
     exclude: tuple[str, ...] = _EXCLUDE
     sealed: tuple[str, ...] = ()
+    editable: tuple[str, ...] | None = None
+    required_calls: tuple[str, ...] = ()
     stop_grace_s: float = Field(default=10.0, ge=0)

@@ -1,8 +1,11 @@
 """Writes a trial's parameters over a script's top-level constants, as autoresearch's agent does by hand."""
 
 import ast
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from core import SetupError
 
 
 def names(source: str) -> dict[str, ast.expr]:
@@ -32,3 +35,19 @@ def with_params(source: str, params: Mapping[str, Any]) -> str:
         before, after = lines[first][: place.col_offset], lines[last][place.end_col_offset :]
         lines[first : last + 1] = [before + repr(value).encode() + after]
     return b"".join(lines).decode()
+
+
+def check(source: str, script: str, params: Iterable[str]) -> None:
+    """Raises SetupError for a parameter without a constant in the script of that name."""
+    try:
+        known = names(source)
+    except SyntaxError as error:
+        raise SetupError(f"task.constants: {script} is no Python that can be read: {error}") from None
+    for name in params:
+        if name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f" Did you mean {near[0].lower()}?" if near else ""
+            raise SetupError(
+                f"task.space.{name}: {script} has no top-level constant {name.upper()}.{hint} It has: "
+                f"{', '.join(known) or 'none'}"
+            )

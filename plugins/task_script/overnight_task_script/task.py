@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from core import EvaluateContext, Evaluation, ItemScore, Objective, SetupError, Space, TrainContext
+from core import EvaluateContext, Evaluation, ItemScore, Objective, Program, SetupError, Space, TrainContext
+from overnight_task_script import constants
 from overnight_task_script import folder as folders
 from overnight_task_script.config import ScriptConfig
-from overnight_task_script.constants import names, with_params
 from overnight_task_script.process import Run, run_script
 
 REPORTED = "overnight_metrics.json"
@@ -50,6 +50,11 @@ class Script:
             if name is not None and not (folder / name).is_file():
                 none = "; set task.program=null if it has none" if setting == "program" else ""
                 raise SetupError(f"task.{setting}: {folder} has no file {name}{none}")
+        for name in config.editable or ():
+            if not (folder / name).is_file():
+                raise SetupError(f"task.editable: {folder} has no file {name}")
+            if name == config.prepare or self._is_hidden(Path(name), folder):
+                raise SetupError(f"task.editable: {name} is frozen: trials would not be comparable if it changed")
         for name in config.sealed:
             if not (folder / name).exists():
                 raise SetupError(f"task.sealed: {folder} has no {name}")
@@ -61,7 +66,22 @@ class Script:
         if not config.space:
             raise SetupError(f"task.space: is empty; name the parameters that {config.train} reads")
         if config.constants:
-            self._check_constants((folder / config.train).read_text(encoding="utf-8"))
+            constants.check((folder / config.train).read_text(encoding="utf-8"), config.train, config.space)
+
+    def program(self) -> Program:
+        """The editable scripts, and what program.md says; see core.contracts.HasProgram."""
+        config, folder = self._config, self._folder()
+        about = folder / config.program if config.program else None
+        try:
+            texts = {name: (folder / name).read_text(encoding="utf-8") for name in config.editable or (config.train,)}
+            said = about.read_text(encoding="utf-8") if about else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise SetupError(f"task.editable: {error}") from None
+        return Program(texts, config.required_calls, said)
+
+    def training_reads(self) -> list[Path]:
+        """Nothing: it is given a copy of the folder without its answers; see core.contracts.HasProgram."""
+        return []
 
     def local_inputs(self) -> Mapping[str, Path]:
         """See core.contracts.HasLocalInputs."""
@@ -128,9 +148,11 @@ class Script:
             shutil.copytree(home / "files", copy)
             budget = context.remaining() if config.time_budget_s is None else config.time_budget_s
             env = self._env(Path(name), params, seed, budget) | {"AR_MODEL_DIR": str(model.resolve())}
+            for name, text in (getattr(context, "program", None) or {}).items():
+                (copy / name).write_text(text, encoding="utf-8")
             if config.constants:
                 script = copy / config.train
-                script.write_text(with_params(script.read_text(encoding="utf-8"), params), encoding="utf-8")
+                script.write_text(constants.with_params(script.read_text(encoding="utf-8"), params), encoding="utf-8")
             command = [*self._command(), config.train, *config.train_args, *self._overrides(params)]
             run = run_script(command, copy, env, context.report, context.should_stop, config.stop_grace_s)
             if meta["evaluate"] is None:
@@ -215,21 +237,6 @@ class Script:
                 f"comparable; delete it and start a new study"
             )
         return home, meta
-
-    def _check_constants(self, source: str) -> None:
-        train = self._config.train
-        try:
-            known = names(source)
-        except SyntaxError as error:
-            raise SetupError(f"task.constants: {train} is no Python that can be read: {error}") from None
-        for name in self._config.space:
-            if name.upper() not in known:
-                near = difflib.get_close_matches(name.upper(), known, n=1)
-                hint = f" Did you mean {near[0].lower()}?" if near else ""
-                raise SetupError(
-                    f"task.space.{name}: {train} has no top-level constant {name.upper()}.{hint} It has: "
-                    f"{', '.join(known) or 'none'}"
-                )
 
     def _folder(self) -> Path:
         if self._config.folder is None:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from core import EvaluateContext, Evaluation, ItemScore, ModelFacts, Objective, SetupError, Space, TrainContext
+from core import EvaluateContext, Evaluation, ItemScore, ModelFacts, Objective, Program, SetupError, Space, TrainContext
+from overnight_huggingface import recipe as recipes
 from overnight_huggingface.compute import set_up_cpu
 from overnight_task_grpo.arithmetic import data
 from overnight_task_grpo.arithmetic.config import DEFAULTS, ArithmeticConfig
 from overnight_task_grpo.arithmetic.warm_start import base_path, make_base
+from overnight_task_grpo.trainer import RECIPE
 
 
 class GrpoArithmetic:
@@ -35,6 +37,14 @@ class GrpoArithmetic:
     def space(self) -> Space:
         """As configured under `task.space`."""
         return Space(self._config.space)
+
+    def program(self) -> Program:
+        """The recipe; see core.contracts.HasProgram."""
+        return recipes.program(RECIPE, ("recipe", "data", "shape"))
+
+    def training_reads(self) -> list[Path]:
+        """Nothing beside the cache; see core.contracts.HasProgram."""
+        return []
 
     def model_facts(self) -> ModelFacts:
         """For the model card; see core.contracts.DescribesModel."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core import SetupError
-from overnight_huggingface.data import is_local
+from overnight_huggingface.data import is_local, remembered
 from overnight_huggingface.models import rendered as chats_as_text
 from overnight_task_grpo.gsm8k.config import Gsm8kConfig
 from overnight_task_grpo.gsm8k.source import GYM, Problem, local_file
@@ -42,9 +42,14 @@ def data_key(config: Gsm8kConfig) -> str:
 
 def rows_file(config: Gsm8kConfig, tokenizer_source: str, cache: Path) -> Path:
     """Where the training rows of this data, prompt and tokenizer stand, once they are made."""
-    asked = [data_key(config), tokenizer_source, config.revision, config.chat_template, config.system_prompt]
+    key = data_key(config) if config.data.startswith(GYM) else _remembered_key(config, cache)
+    asked = [key, tokenizer_source, config.revision, config.chat_template, config.system_prompt]
     shape = json.dumps([*asked, config.prompt_template, config.max_prompt_length])
     return cache / "grpo_gsm8k" / "data" / f"{hashlib.sha256(shape.encode()).hexdigest()[:16]}.json"
+
+
+def _remembered_key(config: Gsm8kConfig, cache: Path) -> str:
+    return remembered(cache / "grpo_gsm8k", config.data, lambda: data_key(config))
 
 
 def make_rows(config: Gsm8kConfig, tokenizer: Any, path: Path) -> None:

@@ -14,10 +14,12 @@ from core import (
     ModelFacts,
     Objective,
     Preflight,
+    Program,
     SetupError,
     Space,
     TrainContext,
 )
+from overnight_huggingface import recipe as recipes
 from overnight_huggingface.compute import on_device, set_up_cpu, weights_dtype
 from overnight_huggingface.data import is_local, local_paths, need_whole_path
 from overnight_huggingface.hub import check_columns, check_on_hub
@@ -27,7 +29,7 @@ from overnight_task_grpo.gsm8k.config import Gsm8kConfig
 from overnight_task_grpo.gsm8k.describe import model_facts
 from overnight_task_grpo.gsm8k.grading import is_correct
 from overnight_task_grpo.gsm8k.source import GYM, columns_of, read
-from overnight_task_grpo.trainer import GrpoSettings
+from overnight_task_grpo.trainer import RECIPE, GrpoSettings
 
 
 class GrpoGsm8k:
@@ -67,6 +69,14 @@ class GrpoGsm8k:
         else:
             info = check_on_hub("dataset", config.data, None, "task.data")
             check_columns(info, config.data_name, columns_of(config))
+
+    def program(self) -> Program:
+        """The recipe; see core.contracts.HasProgram."""
+        return recipes.program(RECIPE, ("recipe", "data", "shape"))
+
+    def training_reads(self) -> list[Path]:
+        """A local model and template, not the data: its held-out part is in there; see core.contracts.HasProgram."""
+        return [path for name, path in self.local_inputs().items() if name != "data"]
 
     def model_facts(self) -> ModelFacts:
         """For the model card; see core.contracts.DescribesModel."""

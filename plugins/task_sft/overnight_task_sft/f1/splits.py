@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core import SetupError
-from overnight_huggingface.data import is_local
+from overnight_huggingface.data import is_local, remembered
 from overnight_task_sft.f1.config import SftF1Config
 from overnight_task_sft.f1.source import Labelled, local_file, read
 
@@ -77,7 +77,8 @@ def item_id(text: str) -> str:
 
 def rows_file(config: SftF1Config, cache: Path) -> Path:
     """Where the training texts of this data stand, once they are made."""
-    return cache / "sft_f1" / "data" / f"{_key(config)}.json"
+    key = remembered(cache / "sft_f1", config.data, lambda: _key(config))
+    return cache / "sft_f1" / "data" / f"{key}.json"
 
 
 def make_rows(config: SftF1Config, path: Path) -> None:

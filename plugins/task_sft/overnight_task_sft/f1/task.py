@@ -5,12 +5,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core import EvaluateContext, Evaluation, ModelFacts, Objective, Preflight, SetupError, Space, Split, TrainContext
+from core import (
+    EvaluateContext,
+    Evaluation,
+    ModelFacts,
+    Objective,
+    Preflight,
+    Program,
+    SetupError,
+    Space,
+    Split,
+    TrainContext,
+)
+from overnight_huggingface import recipe as recipes
 from overnight_huggingface.compute import set_up_cpu
 from overnight_huggingface.data import is_local, local_paths, need_whole_path
 from overnight_huggingface.hub import check_columns, check_on_hub
 from overnight_huggingface.models import StartingModel
-from overnight_task_sft.f1 import scoring, splits
+from overnight_task_sft.f1 import scoring, splits, training
 from overnight_task_sft.f1.config import SftF1Config
 from overnight_task_sft.f1.describe import model_facts
 from overnight_task_sft.f1.encoder import EncoderClassifier
@@ -58,6 +70,14 @@ class SftF1:
             info = check_on_hub("dataset", self._config.data, None, "task.data")
             check_columns(info, self._config.data_name, columns_of(self._config))
 
+    def program(self) -> Program:
+        """The recipe; see core.contracts.HasProgram."""
+        return recipes.program(training.RECIPE, ("recipe", "data"))
+
+    def training_reads(self) -> list[Path]:
+        """A local model and template, not the data: its held-out part is in there; see core.contracts.HasProgram."""
+        return [path for name, path in self.local_inputs().items() if name != "data"]
+
     def model_facts(self) -> ModelFacts:
         """For the model card; see core.contracts.DescribesModel."""
         return model_facts(self._config)
@@ -86,7 +106,8 @@ class SftF1:
     def train(self, context: TrainContext) -> None:
         """Cross-entropy on the training texts; see core.contracts.Task."""
         set_up_cpu()
-        self._form.train(self._data(context.cache), self._params(context), context)
+        params = self._params(context)
+        self._form.train(training.chosen_rows(self._data(context.cache), params, context), params, context)
 
     def evaluate(self, checkpoint: Path | None, split: Split, context: EvaluateContext) -> Evaluation:
         """F1 on the held-out texts, at the threshold that is best on the validation texts (for both splits)."""

@@ -1,0 +1,26 @@
+"""Asking the policy: what it answers, what it has to say besides, and what an empty answer means."""
+
+from dataclasses import dataclass
+
+from core.contracts import HasNotices, Policy, Proposal, StudyView
+from core.errors import StudyStopped
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a policy answered. notices: what people must hear. idle: nothing ran when it was asked, so
+    that an empty answer means that it has nothing left to try."""
+
+    proposals: tuple[Proposal, ...]
+    notices: tuple[str, ...]
+    idle: bool
+
+
+def ask(policy: Policy, name: str, view: StudyView, n: int) -> Answer:
+    """Ask for at most `n` proposals; in the policy's thread. Raises StudyStopped if the policy fails."""
+    try:
+        proposals = policy.ask(view, n)[:n]
+        notices = policy.notices() if isinstance(policy, HasNotices) else []
+    except Exception as error:
+        raise StudyStopped(f"policy {name!r} failed to propose: {type(error).__name__}: {error}") from error
+    return Answer(tuple(proposals), tuple(notices), idle=not view.running)

@@ -1,0 +1,116 @@
+"""Policy `llm`: a language model proposes parameters, a sampler stands in when it cannot."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import Field
+
+from core import Proposal, SetupError, StudyView, Trial, build_policy
+from overnight_llm import Client, LlmSettings
+from overnight_llm.memory import Earlier, earlier, remember, write_lessons
+from overnight_policy_llm import prompt
+from overnight_policy_llm.reading import Reader, distance
+
+_FALLBACK = "fallback "  # how the rationale of a proposal begins that is not the model's
+
+
+class LlmPolicy:
+    """A language model (any provider, through litellm) proposes parameters, and says why."""
+
+    class Config(LlmSettings):
+        """fallback: the policy that proposes when the model gives no usable answer. memory: the
+        directory of an earlier study of the same task, whose lessons and best points are used.
+        memory_points: how many of those points are tried first. default_first: whether trial 1 is
+        the task author's own configuration. The rest is of the model: see overnight_llm."""
+
+        fallback: Mapping[str, Any] = {"name": "tpe"}
+        memory: str | None = None
+        memory_points: int = Field(default=2, ge=0)
+        default_first: bool = True
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._client = Client(config)
+        if config.fallback.get("name") in ("llm", "llm_diff"):
+            raise SetupError("policy.fallback: must be a policy that works without a language model, e.g. tpe")
+        self._fallback = build_policy(config.fallback, "policy.fallback")
+        self._earlier: Earlier | None = None
+        self._why = ""  # what the model's last answer lacked
+        self._notices: list[str] = []
+
+    def ask(self, view: StudyView, n: int) -> list[Proposal]:
+        """See core.contracts.Policy. A model may answer otherwise when it is asked again: what was
+        journaled is what counts, and is never asked for again."""
+        chosen = self._given(view, n)
+        if len(chosen) < n:
+            chosen += self._from_model(view, n - len(chosen), chosen)
+        if len(chosen) < n:
+            chosen += self._from_fallback(view, n - len(chosen), chosen)
+        return chosen
+
+    def tell(self, trial: Trial) -> None:
+        """See core.contracts.Policy. The model is told of trials when it is asked."""
+        self._fallback.tell(trial)
+
+    def notices(self) -> list[str]:
+        """See core.contracts.HasNotices."""
+        said, self._notices = self._notices, []
+        return said
+
+    def _given(self, view: StudyView, n: int) -> list[Proposal]:
+        """What needs no model: the default configuration, then the best points of the earlier study."""
+        given = []
+        if self._config.default_first:
+            given.append(Proposal(view.space.defaults(), rationale="default configuration"))
+        if self._config.memory is not None:
+            if self._earlier is None:
+                self._earlier, said = earlier(view, self._config.memory)
+                self._notices += said
+            for point, score in self._earlier.points[: self._config.memory_points]:
+                if all(distance(view.space, point, other.params) > 0 for other in given):
+                    why = f"memory: {view.objective.metric} {score:.4g} in the earlier study {self._earlier.name}"
+                    given.append(Proposal(point, rationale=why))
+        return given[view.proposed : view.proposed + n]
+
+    def _from_model(self, view: StudyView, wanted: int, chosen: list[Proposal]) -> list[Proposal]:
+        reader = Reader(view, wanted, chosen)
+        found = self._client.ask(
+            prompt.messages(view, wanted, chosen, remember(view), self._earlier),
+            reader,
+            schema=prompt.schema(view.space, wanted),
+            seed=_seed(view),
+            purse=view.purse,
+            purpose=f"asking {self._config.model} for {wanted} proposal{'s' * (wanted > 1)}",
+        )
+        self._notices += found.notices
+        if wrong := write_lessons(view, reader.lessons):
+            self._notices.append(wrong)
+        self._why = f"{found.kind}: {found.problem}" if found.problem else ""
+        accepted = list(reader.accepted)
+        if accepted:
+            first = accepted[0]
+            accepted[0] = replace(first, rationale=f"{first.rationale} [{found.model}, {found.cost}]")
+        return accepted
+
+    def _from_fallback(self, view: StudyView, missing: int, chosen: list[Proposal]) -> list[Proposal]:
+        name = self._config.fallback["name"]
+        pending = [Trial(view.proposed + 1 + place, proposal) for place, proposal in enumerate(chosen)]
+        proposals: list[Proposal] = self._fallback.ask(replace(view, running=(*view.running, *pending)), missing)
+        trials = [*view.trials, *view.running]
+        before = sum(trial.proposal.rationale.startswith(_FALLBACK) for trial in trials)
+        if proposals:
+            self._notices.append(
+                f"the model gave no usable answer ({self._why}); {name} proposed instead, as for "
+                f"{before + len(proposals)} of {len(trials) + len(chosen) + len(proposals)} trials so far"
+            )
+        return [
+            replace(proposal, rationale=f"{_FALLBACK}{name}: {proposal.rationale} (model {self._why})")
+            for proposal in proposals
+        ]
+
+
+def _seed(view: StudyView) -> int:
+    """31 bits, another for each ask of a study and each study."""
+    return int.from_bytes(hashlib.sha256(f"llm/{view.seed}/{view.proposed}".encode()).digest()[:4], "big") >> 1
