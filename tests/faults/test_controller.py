@@ -24,7 +24,7 @@ PREFLIGHT = "commit JobEnded + BudgetSettled + PreflightDone"
 # What comes once in a study, at its beginning or end, or seldom after its beginning.
 BEGINNINGS = [
     f"{when} {what}"
-    for what in ("commit StudyCreated", PREFLIGHT, "commit TrialEnded", KEPT)
+    for what in ("commit StudyCreated + CertificationPlanned", PREFLIGHT, "commit TrialEnded", KEPT)
     for when in ("before", "after")
 ]
 ENDINGS = (
@@ -72,7 +72,7 @@ def test_killed_at_a_point_then_resumed(tmp_path: Path, points: list[tuple[str, 
 @pytest.mark.fault(1, "controller killed before the intent", "nothing started")
 def test_killed_while_the_study_is_made_then_the_same_command_again(tmp_path: Path, tally: Any) -> None:
     study = crashes(tmp_path)
-    study.sweep([("before commit StudyCreated", 1), ("after commit StudyCreated", 1)])
+    study.sweep([("before commit StudyCreated + CertificationPlanned", 1), ("after commit StudyCreated + CertificationPlanned", 1)])
     assert not study.missed, study.output
     study.finish()
     study.tell(tally)

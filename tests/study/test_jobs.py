@@ -29,12 +29,22 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     return found
 
 
+def reading(path: Path) -> type[Quadratic]:
+    """The example task with a local input (a class of its own: whether a class fits a protocol is remembered)."""
+
+    class Reading(Quadratic):
+        def local_inputs(self) -> dict[str, Path]:
+            return {"fault": path}
+
+    return Reading
+
+
 def test_local_inputs_travel_where_machines_do_not_see_them(
     run: Run, jobs: list[Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     data = tmp_path / "data.txt"
     data.write_text("7")
-    monkeypatch.setattr(Quadratic, "local_inputs", lambda self: {"fault": data}, raising=False)
+    monkeypatch.setattr("overnight_example.task.Quadratic", reading(data))
     monkeypatch.setattr(SubprocessExecutor, "caps", lambda self: Caps(slots=1, shares_files=False))
     outcome = run(executor={"name": "example_subprocess", "slots": 1}, budget={"trials": 1})
     assert outcome.exit_code == 0
@@ -44,7 +54,7 @@ def test_local_inputs_travel_where_machines_do_not_see_them(
 
 
 def test_local_inputs_stay_where_machines_see_them(run: Run, jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Quadratic, "local_inputs", lambda self: {"fault": Path("/etc/hostname")}, raising=False)
+    monkeypatch.setattr("overnight_example.task.Quadratic", reading(Path("/etc/hostname")))
     run(executor={"name": "example_subprocess", "slots": 1}, budget={"trials": 1})
     assert not any(name.startswith("inputs/") for job in jobs for name in job.files)
 
