@@ -1,7 +1,9 @@
-"""No test adds to the person's own list of studies (see core/study/known.py)."""
+"""What no test leaves behind: entries in the person's own list of studies, processes that wait for a question."""
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,3 +18,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     import shutil
 
     shutil.rmtree(os.environ["XDG_STATE_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_helper_left() -> Iterator[None]:
+    """A process that waits for a next question to a language model ends with the module that used it."""
+    yield
+    if (process := sys.modules.get("overnight_llm.process")) is not None:
+        process.rest()

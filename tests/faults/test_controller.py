@@ -72,7 +72,12 @@ def test_killed_at_a_point_then_resumed(tmp_path: Path, points: list[tuple[str, 
 @pytest.mark.fault(1, "controller killed before the intent", "nothing started")
 def test_killed_while_the_study_is_made_then_the_same_command_again(tmp_path: Path, tally: Any) -> None:
     study = crashes(tmp_path)
-    study.sweep([("before commit StudyCreated + CertificationPlanned", 1), ("after commit StudyCreated + CertificationPlanned", 1)])
+    study.sweep(
+        [
+            ("before commit StudyCreated + CertificationPlanned", 1),
+            ("after commit StudyCreated + CertificationPlanned", 1),
+        ]
+    )
     assert not study.missed, study.output
     study.finish()
     study.tell(tally)

@@ -136,9 +136,7 @@ def test_a_retest_is_a_trial_of_its_own_with_the_same_params_and_another_seed(ru
 
 
 def test_a_policy_with_nothing_left_ends_the_study(run: Run) -> None:
-    outcome = run(
-        policy={"name": "grid", "points": 1}, budget={"trials": 50}, certification={"runs": 0}
-    )
+    outcome = run(policy={"name": "grid", "points": 1}, budget={"trials": 50}, certification={"runs": 0})
     assert outcome.facts.study.finished == "the policy has nothing left to try"
     assert len(outcome.facts.study.trials) == 2
 

@@ -46,4 +46,4 @@ def make(stub: BasilicaStub, tmp_path: Path) -> Iterator[Callable[..., Executor]
     yield _make
     if made:
         stub.admin(behave=True, token=TOKEN)
-        made[-1].reap("s", ())
+        made[-1].reap("c", ())

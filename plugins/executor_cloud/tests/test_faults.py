@@ -25,10 +25,10 @@ CREATE = "POST /deployments"
 Make = Callable[..., Executor]
 
 
-def job(code: str = SLEEP, token: str = "s/1/train/a1", **more: Any) -> Job:
+def job(code: str = SLEEP, token: str = "c/1/train/a1", **more: Any) -> Job:
     """A job on one GPU that runs Python code."""
     found = {"resources": Resources(gpus=1), "deadline_s": 60.0, "grace_s": 1.0, **more}
-    return Job(token, "s", ("python", "-c", code), **found)
+    return Job(token, "c", ("python", "-c", code), **found)
 
 
 def start(executor: Executor, order: Job) -> Handle:
@@ -68,7 +68,7 @@ def test_a_create_whose_answer_is_lost_makes_one_machine(make: Make, stub: Basil
     stub.misbehave(CREATE, answer)
     with pytest.raises(Ambiguous):
         start(executor, job())
-    assert make().find("s/1/train/a1") is not None, "a new controller finds it too"
+    assert make().find("c/1/train/a1") is not None, "a new controller finds it too"
     handle = start(executor, job())
     assert wait(executor, handle, "running").state == "running"
     assert len(stub.machines()) == 1
@@ -79,7 +79,7 @@ def test_a_create_that_was_never_made_is_made_once(make: Make, stub: BasilicaStu
     stub.misbehave(CREATE, "answer", status=502, message="bad gateway")
     with pytest.raises(Ambiguous):
         start(executor, job())
-    assert executor.find("s/1/train/a1") is None
+    assert executor.find("c/1/train/a1") is None
     assert wait(executor, start(executor, job()), "running").state == "running"
     assert len(stub.machines()) == 1
 
@@ -89,7 +89,7 @@ def test_rate_limits_are_no_doubt(make: Make, stub: BasilicaStub) -> None:
     stub.misbehave(CREATE, "answer", status=429, headers={"Retry-After": "1"})
     with pytest.raises(ProviderError, match="Rate limit"):
         start(executor, job())
-    assert executor.find("s/1/train/a1") is None
+    assert executor.find("c/1/train/a1") is None
     assert start(executor, job()).id
     assert len(stub.machines()) == 1
 
@@ -131,7 +131,7 @@ def test_a_key_that_is_refused_and_an_empty_account_are_for_a_person(make: Make,
         start(executor, job())
     stub.admin(balance=1e6, token="another")
     with pytest.raises(SetupError, match="refuses the key in BASILICA_API_TOKEN"):
-        start(executor, job(token="s/2/train/a1"))
+        start(executor, job(token="c/2/train/a1"))
     stub.admin(token=TOKEN)
 
 
@@ -165,11 +165,11 @@ def test_a_preempted_machine_leaves_what_was_mirrored(make: Make, stub: Basilica
 
 def test_a_machine_that_vanishes_or_starts_again_loses_its_job(make: Make, stub: BasilicaStub) -> None:
     executor = make()
-    vanished, moved = start(executor, job()), start(executor, job(token="s/2/train/a1"))
+    vanished, moved = start(executor, job()), start(executor, job(token="c/2/train/a1"))
     wait(executor, vanished, "running")
     wait(executor, moved, "running")
-    stub.strike(records.name("s", vanished.token), vanish_s=0)
-    stub.strike(records.name("s", moved.token), preempt_s=0, preempt_ends="moved")
+    stub.strike(records.name("c", vanished.token), vanish_s=0)
+    stub.strike(records.name("c", moved.token), preempt_s=0, preempt_ends="moved")
     assert wait(executor, vanished).state == "lost"
     seen = wait(executor, moved)
     assert seen.state == "lost"
@@ -184,7 +184,7 @@ def test_a_machine_that_is_not_ready_in_time_is_given_up(make: Make, stub: Basil
     failed = start(executor, job())
     assert "ImagePullBackOff" in wait(executor, failed).reason
     stub.doom("", provision_s=30)
-    slow = start(executor, job(token="s/2/train/a1"))
+    slow = start(executor, job(token="c/2/train/a1"))
     assert wait(executor, slow).reason.startswith("no machine was ready within 1.5 s")
 
 
@@ -230,9 +230,9 @@ def test_two_machines_of_one_name_are_one_too_many(make: Make, stub: BasilicaStu
     provider = Basilica("python:3.11-slim", stub.url, lag_s=0.3)
     quote = provider.quotes("A100", 1, 1.0, None)[0]
     twin = provider.create(
-        records.name("s", handle.token), records.tag("s"), quote, rented.Program(("sleep", "600")), 60
+        records.name("c", handle.token), records.tag("c"), quote, rented.Program(("sleep", "600")), 60
     )
-    executor.reap("s", {handle.token})
+    executor.reap("c", {handle.token})
     assert {machine["id"] for machine in stub.machines() if machine["alive"]} == {handle.id}
     assert twin != handle.id
 
@@ -241,8 +241,8 @@ def test_what_the_journal_does_not_know_is_deleted_also_without_the_study_s_fold
     make: Make, stub: BasilicaStub, tmp_path: Path
 ) -> None:
     start(make(), job())
-    start(make(), job(token="s/2/train/a1"))
-    assert len(make(tmp_path / "elsewhere").reap("s", ()).tokens) == 2
+    start(make(), job(token="c/2/train/a1"))
+    assert len(make(tmp_path / "elsewhere").reap("c", ()).tokens) == 2
     assert stub.orphans() == 0
 
 
@@ -303,7 +303,7 @@ def lost_create(make: Make, stub: BasilicaStub) -> int:
     try:
         start(executor, job())
     except Ambiguous:
-        executor.find("s/1/train/a1")
+        executor.find("c/1/train/a1")
         start(make(), job())
     return len(stub.machines()) - 1
 
@@ -380,7 +380,7 @@ def test_what_the_image_lacks_is_installed_before_the_job_and_it_is_said(
     assert wait(executor, handle).state == "succeeded", "torch is the image's"
     assert executor.logs(handle, 0)[0] == b"7\n"
     broken = make(tmp_path / "other", requirements=["no-such-package"], **options)
-    lost = wait(broken, start(broken, job(token="s/2/train/a1")), patience_s=80)
+    lost = wait(broken, start(broken, job(token="c/2/train/a1")), patience_s=80)
     assert lost.state == "lost"
     assert "No matching distribution found for no-such-package" in lost.reason
-    gone(broken, Handle("s/2/train/a1", "?"))
+    gone(broken, Handle("c/2/train/a1", "?"))

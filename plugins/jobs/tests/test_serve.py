@@ -59,7 +59,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     yield made
     far = FarSide(HttpTransport(made.url, _SECRET))
     if made.process.poll() is None:
-        far.reap("s", ())
+        far.reap("j", ())
     made.stop()
 
 
@@ -71,7 +71,7 @@ def far(server: Server) -> FarSide:
 
 def job(code: str, **more: Any) -> Job:
     """A job that runs Python code."""
-    return Job(**{"token": "s/1/train/a1", "owner": "s", "command": ("python", "-c", code), "deadline_s": 60.0, **more})
+    return Job(**{"token": "j/1/train/a1", "owner": "j", "command": ("python", "-c", code), "deadline_s": 60.0, **more})
 
 
 def start(far: FarSide, order: Job) -> str:
@@ -196,15 +196,15 @@ def wait_for(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
 def test_at_the_end_of_its_time_the_machine_ends_its_jobs_and_itself(tmp_path: Path) -> None:
     server = Server(tmp_path / "far", OVERNIGHT_UNTIL=str(time.time() + 3))
     far = FarSide(HttpTransport(server.url, _SECRET))
-    start(far, job("import os, time; os.fork() or os.setsid(); time.sleep(600)", token="s/time/up"))
+    start(far, job("import os, time; os.fork() or os.setsid(); time.sleep(600)", token="j/time/up"))
     assert server.process.wait(20) == 0
-    assert wait_for(lambda: not _alive("s/time/up"))
+    assert wait_for(lambda: not _alive("j/time/up"))
 
 
 def test_nobody_asking_ends_the_machine_once_its_job_is_over(tmp_path: Path) -> None:
     server = Server(tmp_path / "far", OVERNIGHT_LINGER_S="1")
     far = FarSide(HttpTransport(server.url, _SECRET))
-    start(far, job(f"import time; time.sleep(2); {_GOOD}", token="s/linger"))
+    start(far, job(f"import time; time.sleep(2); {_GOOD}", token="j/linger"))
     time.sleep(1.5)
     assert server.process.poll() is None, "its job still runs"
     assert server.process.wait(20) == 0
@@ -212,7 +212,7 @@ def test_nobody_asking_ends_the_machine_once_its_job_is_over(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_servers_death_is_the_end_of_its_jobs(server: Server, far: FarSide, number: int) -> None:
-    token = f"s/tied/{number:d}"
+    token = f"j/tied/{number:d}"
     code = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork() or os.setsid();"
     slug = start(far, job(f"{code} print('up', flush=True); time.sleep(600)", token=token))
     assert wait_for(lambda: far.read(slug, "log", 0).count(b"up") == 2)
@@ -239,7 +239,7 @@ def test_a_look_while_a_job_starts_does_not_take_it_for_lost(server: Server, far
         while not over.is_set():
             other.poll([slug])
 
-    told = [job("import time; time.sleep(600)", token=f"s/look/{number}") for number in range(10)]
+    told = [job("import time; time.sleep(600)", token=f"j/look/{number}") for number in range(10)]
     lookers = [threading.Thread(target=look, args=(files.slug(each.token),)) for each in told]
     for each in lookers:
         each.start()

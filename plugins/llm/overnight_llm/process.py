@@ -110,3 +110,11 @@ def call(request: dict[str, Any], seconds: float, stopping: Callable[[], bool]) 
             with _lock:
                 _idle.append(child)
     return answer
+
+
+def rest() -> None:
+    """End the processes that wait for a next question; one that is asked starts anew."""
+    with _lock:
+        waiting, _idle[:] = list(_idle), []
+    for child in waiting:
+        child.end()
