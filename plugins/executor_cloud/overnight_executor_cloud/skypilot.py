@@ -6,15 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from core import Diagnosis
-from overnight_executor_cloud.provider import (
-    CredentialsRefused,
-    Machine,
-    MachineState,
-    Program,
-    ProviderError,
-    Quote,
-    StockOut,
-)
 from overnight_executor_cloud.skypilot_api import Api, RequestFailed, StillGoing, Unreachable, active, verdict
 from overnight_executor_cloud.skypilot_names import (
     PORT_LABEL,
@@ -27,6 +18,15 @@ from overnight_executor_cloud.skypilot_names import (
 )
 from overnight_executor_cloud.skypilot_quotes import Market, Terms, Wanted
 from overnight_executor_cloud.skypilot_tunnel import Tunnels
+from overnight_jobs.provider import (
+    CredentialsRefused,
+    Machine,
+    MachineState,
+    Program,
+    ProviderError,
+    Quote,
+    StockOut,
+)
 
 _TESTED = "0.14."
 

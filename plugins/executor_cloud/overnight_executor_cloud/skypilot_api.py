@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from overnight_executor_cloud.provider import CredentialsRefused, Lost, ProviderError, StockOut
+from overnight_jobs.provider import CredentialsRefused, Lost, ProviderError, StockOut
 
 API_VERSION = "62"  # of SkyPilot 0.14.1, the version this was written against
 _ACTIVE = frozenset({"PENDING", "RUNNING", "WAITING"})

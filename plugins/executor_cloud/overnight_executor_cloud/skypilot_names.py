@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from overnight_executor_cloud.provider import Program
+from overnight_jobs.provider import Program
 
 OWNED = frozenset({"kubernetes", "k8s", "slurm", "ssh"})  # free, and sized by request
 WITHOUT_AUTODOWN = frozenset({"hyperbolic", "primeintellect", "verda", "yotta"})  # as SkyPilot 0.14.1 says

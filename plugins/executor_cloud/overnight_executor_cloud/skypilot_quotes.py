@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from overnight_executor_cloud.provider import CredentialsRefused, ProviderError, Quote
 from overnight_executor_cloud.skypilot_api import Api, RequestFailed
 from overnight_executor_cloud.skypilot_names import OWNED, WITHOUT_AUTODOWN, Hardware, own_instance
+from overnight_jobs.provider import CredentialsRefused, ProviderError, Quote
 
 _PORT = 8700  # any port: whether the cloud opens ports at all
 _REFUSALS = frozenset({"ResourcesUnavailableError", "NotSupportedError", "ValueError"})

@@ -10,7 +10,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from overnight_executor_cloud.provider import ProviderError
+from overnight_jobs.provider import ProviderError
 
 
 class Tunnels:

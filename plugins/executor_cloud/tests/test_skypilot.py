@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from overnight_executor_cloud.provider import CredentialsRefused, Lost, Program, ProviderError, Quote, StockOut
 from overnight_executor_cloud.skypilot import SkyPilot
 from overnight_executor_cloud.skypilot_names import Hardware, cluster_name, machine_name, prefix, task_text
 from overnight_executor_cloud.skypilot_tunnel import Tunnels
+from overnight_jobs.provider import CredentialsRefused, Lost, Program, ProviderError, Quote, StockOut
 
 sys.path.insert(0, str(Path(__file__).with_name("skypilot_stub")))
 from skypilot_server import REAL, Server, answer, failure  # beside these tests, not in a package

@@ -24,7 +24,6 @@ from core import (
 )
 from overnight_jobs import bootstrap, orders
 from overnight_jobs.far.files import digest
-from overnight_jobs.far_side import FarError, FarGone
 from overnight_jobs.provider import Lost, Machine, Program, Provider, Quote, StockOut
 from overnight_jobs.rented.records import Record, Records, name, tag
 from overnight_jobs.rented.settings import RentedSettings
@@ -52,8 +51,6 @@ class RentedExecutor:
         self._machines = Machines(settings, self._records, self._workspace)
         self._lock = threading.Lock()
         self._submitting: dict[str, threading.Lock] = {}
-        self._deleting: set[str] = set()
-        self._refused: list[str] = []
 
     def caps(self) -> Caps:
         """See core.contracts.Executor."""
@@ -337,6 +334,3 @@ class RentedExecutor:
         self._records.forget(token)
         with self._lock:
             self._submitting.pop(token, None)
-
-
-__all__ = ["FarError", "FarGone", "RentedExecutor"]
