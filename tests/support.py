@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from core.study.launch import read_facts
+
 QUICK = (
     "task=quadratic", "policy=random", "tracker=none", "console=plain", "poll_s=0.05", "grace_s=1", "budget.trials=3",
     "decision=greedy",
@@ -30,6 +32,32 @@ def study_config(directory: Path, **changes: Any) -> dict[str, Any]:
         "console": "quiet",
         **changes,
     }
+
+
+def decisions(directory: Path) -> list[Any]:
+    """What a study came to, without times and places: each trial's proposal, scores and verdict; the incumbent."""
+    facts = read_facts(directory)
+    assert facts.state == "finished", facts
+    trials = facts.study.trials
+    return [
+        *(
+            (t.number, t.proposal.params, t.score, t.test and t.test.value, t.decision and t.decision.verdict)
+            for t in trials
+        ),
+        facts.study.incumbent,
+    ]
+
+
+def decided_by_grpo(directory: Path, *words: str, **env: str) -> list[Any]:
+    """`python -m core` on the arithmetic task with GRPO, two short trials on one core; what it decided."""
+    ran = overnight(
+        "+task=grpo_arithmetic", "+experiment=smoke", "tracker=none", "seed=5", "task.space.steps.default=20",
+        "task.validation_items=100", "task.test_items=100", "resources.cpus=1", "executor.slots=1",
+        "deadline.prepare_s=900", "deadline.train_s=900", "deadline.evaluate_s=900", f"dir={directory}", *words,
+        cwd=directory.parent, timeout=600, OMP_NUM_THREADS="1", **env,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    return decisions(directory)
 
 
 def overnight(*arguments: object, cwd: Path, timeout: float = 120, **env: str) -> subprocess.CompletedProcess[str]:

@@ -21,13 +21,15 @@ def clear(parts: Parts, recorder: Recorder) -> None:
     recorder.record(*purse.left_open(fold))
     if fold.spent()[0]:  # a long journal is not read for a study that cost nothing
         recorder.record(*bills.left_open(recorder.journal.entries(), lambda handle: bills.asked(executor, handle)))
-    if reaped.bills:
-        recorder.record(*_unknown(reaped.bills, recorder))
+    if reaped.bills and (unknown := _unknown(reaped.bills, recorder)):
+        cost = sum(bill.usd for bill in unknown)
+        machines = ", ".join(bill.token.rpartition("/")[2] for bill in unknown)
+        recorder.record(*unknown, ev.Noticed(f"charged ${cost:.2f} for machines that no job was given: {machines}"))
     if reaped.tokens:
         recorder.record(ev.Noticed(f"deleted {len(reaped.tokens)} left-over jobs: {', '.join(reaped.tokens)}"))
 
 
-def _unknown(bills: Mapping[str, float], recorder: Recorder) -> list[ev.Event]:
+def _unknown(bills: Mapping[str, float], recorder: Recorder) -> list[ev.BudgetSettled]:
     """The bills of machines that are no job's, since an answer was lost and another was made; each once."""
     events = [entry.event for entry in recorder.journal.entries()]
     ours = {event.handle.id for event in events if isinstance(event, ev.JobSubmitted)}

@@ -9,7 +9,7 @@ import pytest
 
 from core.plugins import discover
 from core.study.launch import create
-from support import study_config
+from support import decisions, study_config
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "executor_cloud" / "tests" / "basilica_stub"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "executor_ssh" / "tests"))
@@ -46,12 +46,7 @@ def essence(directory: Path, executor: dict[str, Any], **changes: Any) -> tuple[
     config = study_config(directory, executor=executor, budget={"trials": 3, "usd": 1e6}, seed=7, **changes)
     outcome = create(config, directory, discover())
     assert outcome.exit_code == 0, outcome.error
-    study = outcome.facts.study
-    rows = [
-        (t.number, t.proposal.params, t.score, t.test and t.test.value, t.decision and t.decision.verdict)
-        for t in study.trials
-    ]
-    return [*rows, study.incumbent], outcome
+    return decisions(directory), outcome
 
 
 def test_local_ssh_and_cloud_decide_alike(

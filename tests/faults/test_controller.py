@@ -191,6 +191,7 @@ def test_a_lost_trial_goes_on_from_its_partial_checkpoint(tmp_path: Path, tally:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.fault(1, "controller killed before the intent", "nothing started")
 def test_a_study_of_fifty_trials_killed_at_every_point_there_is(tmp_path: Path, tally: Any) -> None:
     """Every kind of point that an undisturbed study passes, in a seeded order, again and again; the

@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from core import Diagnosis, SetupError
@@ -31,6 +32,7 @@ _STATES: dict[str, MachineState] = {
 }
 _NONE_LEFT = ("no gpu nodes available", "no nodes available", "insufficient capacity", "out of stock")
 _BILLS = 500  # looked back for one that is closed now
+_SKEW_S = 2.0  # between our clock and the provider's
 _STARTS = 3  # a program that ended so often will not stay
 _TOO_POOR = ("balance is below", "insufficient balance", "insufficient_balance", "insufficient funds")
 _NOTHING_DONE = ("rate limit exceeded",)
@@ -171,16 +173,33 @@ class Basilica:
 
     def bill(self, machine_id: str) -> float | None:
         """What the account's history of bills says, which counts to the second."""
-        for offset in range(0, _BILLS, 100):
-            rows = self._read(lambda first=offset: self._client().list_usage_history(limit=100, offset=first))  # type: ignore[misc]
-            for row in rows["rentals"]:
-                if row["rental_id"] == machine_id:
-                    return float(row["current_cost"])
-            if len(rows["rentals"]) < 100:
-                break
-        return None
+        return next((float(row["current_cost"]) for row in self._bills() if row["rental_id"] == machine_id), None)
+
+    def ended(self, since: float, until: float, usd_per_hour: float) -> dict[str, float]:
+        """See overnight_jobs.provider.Provider. The history of bills knows no names, so that a machine is
+        told by its start and its price."""
+        found: list[tuple[str, float]] = []
+        try:
+            for row in self._bills():
+                begun = datetime.fromisoformat(row["start_time"]).timestamp()
+                if begun < since - _SKEW_S:
+                    break  # newest first
+                same = abs(float(row["hourly_rate"]) - usd_per_hour) < 0.005
+                if same and begun <= until + _SKEW_S and row["status"] != "active":
+                    found.append((str(row["rental_id"]), float(row["current_cost"])))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProviderError(f"basilica: a bill that cannot be read: {error!r}") from error
+        return dict(reversed(found))
 
     # Inside.
+
+    def _bills(self) -> Iterator[dict[str, Any]]:
+        """The account's history of bills, newest first."""
+        for offset in range(0, _BILLS, 100):
+            rows = self._read(lambda first=offset: self._client().list_usage_history(limit=100, offset=first))  # type: ignore[misc]
+            yield from rows["rentals"]
+            if len(rows["rentals"]) < 100:
+                return
 
     def _client(self) -> Any:
         with self._lock:

@@ -155,6 +155,10 @@ class SkyPilot:
         """SkyPilot keeps estimates, no bills."""
         return None
 
+    def ended(self, since: float, until: float, usd_per_hour: float) -> dict[str, float]:
+        """See overnight_jobs.provider.Provider: a cluster's name is its identity, none is ever unknown."""
+        return {}
+
     def delete(self, machine_id: str) -> bool:
         """Stop what would start it, then take it down; True once neither is left."""
         rows = self._api.requests(machine_id)

@@ -237,6 +237,23 @@ def test_two_machines_of_one_name_are_one_too_many(make: Make, stub: BasilicaStu
     assert twin != handle.id
 
 
+def test_a_machine_that_nobody_ever_saw_is_on_the_bill(make: Make, stub: BasilicaStub) -> None:
+    executor = make()
+    stub.doom("", vanish_s=0.05)
+    stub.misbehave(CREATE, "lose")
+    with pytest.raises(Ambiguous):
+        start(executor, job())
+    unseen = stub.wait_for("", ended="vanished", patience_s=20.0)["id"]
+    handle = start(executor, job())
+    assert handle.id != unseen
+    other = start(executor, job(token="c/2/train/a1"))
+    gone(executor, other)
+    executor.reap("c", {handle.token})
+    (bill,) = (machine["usd"] for machine in stub.machines() if machine["id"] == unseen)
+    assert bill > 0
+    assert make().reap("c", {handle.token}).bills == {unseen: pytest.approx(bill, abs=1e-5)}
+
+
 def test_what_the_journal_does_not_know_is_deleted_also_without_the_study_s_folder(
     make: Make, stub: BasilicaStub, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from core import Ambiguous, Job, NotYet, OutOfStock, Resources
 from core.contracts import TERMINAL, Executor, Handle, Observation
 from core.plugins import discover
 from core.testing import ExecutorConformance
+from support import decided_by_grpo
 
 _spec = importlib.util.spec_from_file_location("ray_cluster", Path(__file__).with_name("cluster.py"))
 assert _spec is not None and _spec.loader is not None
@@ -255,3 +256,10 @@ class lossy:  # noqa: N801 - a context manager
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def test_a_grpo_study_decides_as_on_this_machine(cluster: Any, tmp_path: Path) -> None:
+    here = decided_by_grpo(tmp_path / "local", "executor=local")
+    told = ("executor=ray", f"executor.address={cluster.address}", f"executor.python={sys.executable}")
+    assert decided_by_grpo(tmp_path / "ray-study", *told) == here
+    assert len(here) == 4

@@ -101,6 +101,12 @@ class Provider(Protocol):
         """US dollars charged for a machine that is gone; None where the provider does not say."""
         ...
 
+    def ended(self, since: float, until: float, usd_per_hour: float) -> dict[str, float]:
+        """Of the account's machines at this price that began between two unix times and are gone, the
+        first one first: id → US dollars charged. Empty where the provider does not say, or where creating
+        under one name twice gives one machine, so that none is ever unknown."""
+        ...
+
     def delete(self, machine_id: str) -> bool:
         """Delete it. True: it is gone or never was. False: not yet, ask again."""
         ...

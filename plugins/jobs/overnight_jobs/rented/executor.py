@@ -75,6 +75,7 @@ class RentedExecutor:
                     return record.handle
                 if (found := self.find(token)) is not None:
                     return found
+                self._records.suspect(record)
             return self._create(job, token)
 
     def find(self, token: str) -> Handle | None:
@@ -162,6 +163,8 @@ class RentedExecutor:
                     found.setdefault(record.token)
                 if record.machine:
                     self._delete(record.machine)
+                else:
+                    self._records.suspect(record)
                 self._forget(record.token)
         lag = self._provider.lag_s + _MARGIN_S
         quiet = time.monotonic() + lag
@@ -178,11 +181,23 @@ class RentedExecutor:
             if stale:
                 quiet = time.monotonic() + lag
             elif over:
-                bills = {machine: self._provider.bill(machine) for machine in self._records.doomed()}
-                return Reaped(tuple(found), {machine: usd for machine, usd in bills.items() if usd is not None})
+                return Reaped(tuple(found), self._bills())
             time.sleep(min(0.25, lag / 4))
 
     # Inside.
+
+    def _bills(self) -> dict[str, float]:
+        """What machines cost of which the study's journal may not know: those deleted here, and those whose
+        creation was not answered and that ended by themselves before any listing showed them."""
+        told = {machine: self._provider.bill(machine) for machine in self._records.doomed()}
+        bills = {machine: usd for machine, usd in told.items() if usd is not None}
+        known = {*self._records.known(), *self._records.doomed()}
+        for since, until, usd_per_hour in self._records.suspects():
+            ended = self._provider.ended(since, until, usd_per_hour)
+            if own := next((machine for machine in ended if machine not in known), None):
+                known.add(own)  # one creation made one machine at most
+                bills[own] = ended[own]
+        return bills
 
     def _quotes(self, request: Resources) -> list[Quote]:
         wanted = self._settings.gpu_types if request.gpus and not request.gpu_type else ()

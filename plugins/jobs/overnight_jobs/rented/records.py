@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 from core import Handle
 from overnight_jobs.far.files import slug
+
+_IN_FLIGHT_S = 60.0  # a request that nobody waits for any more is carried out by then or never
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,10 @@ class Records:
         partial.replace(path)
 
     def forget(self, token: str) -> None:
-        """The job is gone, and with it its record and what was mirrored of it."""
+        """The job is gone, and with it its record and what was mirrored of it. Raises OSError."""
+        record = self.read(token)
+        if record is not None and record.machine:
+            self._note("known", record.machine)
         with contextlib.suppress(FileNotFoundError):
             self._path(token).unlink()
         shutil.rmtree(self.mirror(token), ignore_errors=True)
@@ -79,6 +85,10 @@ class Records:
             if record := self._load(path):
                 yield record
 
+    def known(self) -> set[str]:
+        """Machines that some job had, by its record."""
+        return {*self._noted("known"), *(record.machine for record in self.all())}
+
     def mirror(self, token: str) -> Path:
         """Where outputs of a running job are kept in case its machine is lost."""
         return self._folder / f"{slug(token)}.mirror"
@@ -86,19 +96,22 @@ class Records:
     def doom(self, machine: str) -> None:
         """Remember for good that a machine is deleted of which the study's journal may not know: it has a
         bill. Raises OSError."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "doomed").open("a", encoding="utf-8") as file:
-            file.write(machine + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._note("doomed", machine)
 
     def doomed(self) -> list[str]:
         """Every machine that was deleted so, once."""
-        try:
-            lines = (self._folder / "doomed").read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        return list(dict.fromkeys(line for line in lines if line))
+        return self._noted("doomed")
+
+    def suspect(self, record: Record) -> None:
+        """Remember for good that a creation was not answered and that no listing shows its machine: it may
+        have been there, and have ended by itself. Raises OSError."""
+        until = min(time.time(), record.made + _IN_FLIGHT_S)
+        self._note("suspects", f"{record.made} {until} {record.usd_per_hour}")
+
+    def suspects(self) -> list[tuple[float, float, float]]:
+        """Each such creation: between which unix seconds, at how many US dollars an hour."""
+        found = [tuple(float(word) for word in line.split()) for line in self._noted("suspects")]
+        return [(each[0], each[1], each[2]) for each in found if len(each) == 3]
 
     def secret(self, token: str) -> str:
         """The secret shared with the job's machine; made of one of the study's, which only its owner can read."""
@@ -115,6 +128,22 @@ class Records:
             partial.unlink(missing_ok=True)
             base = path.read_text(encoding="ascii")
         return hmac.new(base.encode(), token.encode(), hashlib.sha256).hexdigest()
+
+    def _note(self, what: str, line: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / what).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _noted(self, what: str) -> list[str]:
+        """Its whole lines, each once: the last one is broken if its writer was killed."""
+        try:
+            text = (self._folder / what).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        lines = text.rpartition("\n")[0].splitlines()
+        return list(dict.fromkeys(line for line in lines if line))
 
     def _path(self, token: str) -> Path:
         return self._folder / f"{slug(token)}.job.json"
