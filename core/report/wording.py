@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from core.contracts import BASELINE, Evaluation, Scalar, Trial
+from core.contracts import BASELINE, Evaluation, Proposal, Scalar, Trial
 from core.journal.facts import StudyFacts
 
 
@@ -33,6 +33,22 @@ def param(value: Scalar) -> str:
 def params(values: dict[str, Scalar]) -> str:
     """ "learning_rate=0.0002 steps=40"."""
     return " ".join(f"{name}={param(value)}" for name, value in values.items())
+
+
+def program_change(patch: str | None) -> str:
+    """ "program +12 −3 in train.py" for a unified diff, "" for none."""
+    if not patch:
+        return ""
+    lines = patch.splitlines()
+    files = dict.fromkeys(line[4:].split("\t")[0].removeprefix("b/") for line in lines if line.startswith("+++ "))
+    added = sum(line.startswith("+") and not line.startswith("+++ ") for line in lines)
+    gone = sum(line.startswith("-") and not line.startswith("--- ") for line in lines)
+    return f"program +{added} −{gone} in {', '.join(printable(name) for name in files)}"
+
+
+def tried(proposal: Proposal) -> str:
+    """All that a proposal sets: its parameters, and how much of the program its patch changes."""
+    return " ".join(part for part in (params(proposal.params), program_change(proposal.patch)) if part)
 
 
 def duration(seconds: float) -> str:
@@ -79,6 +95,15 @@ def outcomes(facts: StudyFacts) -> str:
     """ "9 discarded, 2 led, 1 incumbent": what became of the trials, the baseline left out."""
     counts = Counter(outcome(trial, facts) for trial in facts.study.trials if trial.number != BASELINE)
     return ", ".join(f"{count} {word}" for word, count in counts.most_common())
+
+
+def change(trial: Trial, before: Trial | None) -> str:
+    """What a trial sets otherwise than an earlier one, in words; all it sets without one."""
+    patch = trial.proposal.patch
+    program = program_change(patch) if before is None or patch != before.proposal.patch else ""
+    if not patch and before is not None and before.proposal.patch:
+        program = "the task's own program"
+    return " ".join(part for part in (params(changed(trial, before)), program) if part) or "nothing but the seed"
 
 
 def changed(trial: Trial, before: Trial | None) -> dict[str, Scalar]:

@@ -202,3 +202,28 @@ def test_credentials_are_named_by_their_place_and_never_shown(tmp_path: Path) ->
     found = overnight("doctor", cwd=tmp_path, HOME=str(tmp_path), WANDB_API_KEY="", WANDB_MODE="")
     assert f"online, with the credentials of {tmp_path}/.netrc" in found.stdout
     assert "offline, as WANDB_MODE says" in overnight("doctor", cwd=tmp_path, WANDB_MODE="offline").stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "said", "todo"),
+    [
+        (None, "bubblewrap is not installed: trials with a patch cannot run", "apt-get install bubblewrap"),
+        (
+            "echo 'No permissions to create a new namespace' >&2; exit 1",
+            "cannot start here (No perm",
+            "user namespaces",
+        ),
+        ("exit 0", "bubblewrap works", ""),
+    ],
+)
+def test_whether_patches_can_run_here_is_tried(tmp_path: Path, script: str | None, said: str, todo: str) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if script is not None:
+        (folder / "bwrap").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "bwrap").chmod(0o755)
+    found = overnight("doctor", "--json", cwd=tmp_path, PATH=str(folder))
+    (one,) = (each for each in json.loads(found.stdout)["machine"] if "bubblewrap" in each["said"])
+    assert said in one["said"]
+    assert todo in one["todo"]
+    assert one["level"] == ("warn" if todo else "ok")

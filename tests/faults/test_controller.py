@@ -21,13 +21,18 @@ TRAINED = "commit JobEnded + BudgetSettled"
 SCORED = "commit JobEnded + BudgetSettled + TrialEvaluated"
 KEPT = "commit TrialDecided + TrialEnded + IncumbentChanged"
 PREFLIGHT = "commit JobEnded + BudgetSettled + PreflightDone"
+BASELINE = "commit JobEnded + BudgetSettled + ItemsSetAside + TrialEvaluated"
 # What comes once in a study, at its beginning or end, or seldom after its beginning.
 BEGINNINGS = [
     f"{when} {what}"
-    for what in ("commit StudyCreated + CertificationPlanned", PREFLIGHT, "commit TrialEnded", KEPT)
+    for what in ("commit StudyCreated + CertificationPlanned", PREFLIGHT, BASELINE, "commit TrialEnded", KEPT)
     for when in ("before", "after")
 ]
 ENDINGS = (
+    "before commit CertificationStarted",
+    "after commit CertificationStarted",
+    "before commit TrialCertified",
+    "after commit TrialCertified",
     "before commit TestOpened",
     "after commit TestOpened",
     "before commit StudyFinished",
@@ -35,6 +40,7 @@ ENDINGS = (
     "before putting a file of the report into its place",
     "after putting a file of the report into its place",
 )
+SELDOM = ("before reaping", "after reaping")  # once when a controller begins, and again at the end
 # Occurrences: the 1st job prepares, the 2nd evaluates the baseline, then trials train and are evaluated.
 CASES = [
     pytest.param([(f"before {INTENT}", 1), (f"before {INTENT}", 2)],
@@ -196,7 +202,7 @@ def test_a_lost_trial_goes_on_from_its_partial_checkpoint(tmp_path: Path, tally:
 def test_a_study_of_fifty_trials_killed_at_every_point_there_is(tmp_path: Path, tally: Any) -> None:
     """Every kind of point that an undisturbed study passes, in a seeded order, again and again; the
     points that come once, at the end, come last."""
-    first = Crashes(tmp_path / "rehearsal", 4)
+    first = Crashes(tmp_path / "rehearsal", 8)  # enough for certification
     assert first.controller("none", 1) == 0
     kinds = Counter((tmp_path / "trace").read_text().splitlines())
     once = [kind for kind in ENDINGS if kind in kinds]
@@ -206,7 +212,7 @@ def test_a_study_of_fifty_trials_killed_at_every_point_there_is(tmp_path: Path, 
     study, killed, missed = Crashes(tmp_path / "study", 50), set[str](), Counter[str]()
     while todo:
         kind = todo.popleft()
-        study.sweep([(kind, 1 if kind in BEGINNINGS else rng.randint(1, 2))])
+        study.sweep([(kind, 1 if kind in BEGINNINGS or kind in SELDOM else rng.randint(1, 2))])
         if study.missed:  # it came too seldom, and the study ran to its end: the next one goes on
             missed.update(study.missed)
             assert missed[kind] < 4, f"{kind} never comes"

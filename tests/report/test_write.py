@@ -85,3 +85,39 @@ def test_importance_is_left_out_with_a_reason_when_there_is_too_little(tmp_path:
     shares = importance(finished(tmp_path)).shares
     assert set(shares) == {"learning_rate", "steps"}
     assert sum(shares.values()) == pytest.approx(1.0)
+
+
+DIFF = """--- a/train.py
++++ b/train.py
+@@ -1,2 +1,3 @@
+-rate = 1
++rate = 2  # <script>alert('x')</script>
++# ``` ends no block
+ print(rate)
+"""
+
+
+def test_changes_to_the_program_are_shown_and_never_run(tmp_path: Path) -> None:
+    patched = trial(1, 90, "keep")
+    patched = replace(patched, proposal=replace(patched.proposal, patch=DIFF, rationale="a faster rate"))
+    other = trial(2, 70)
+    other = replace(other, proposal=replace(patched.proposal, patch=DIFF.replace("rate = 2", "rate = 3")))
+    found = facts(tmp_path, trial(0, 80), patched, other, incumbent=1)
+    write_report(found, tmp_path)
+    page, text = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
+    assert page.count('<details class="patch"') == 2
+    assert page.count('<details class="patch" open>') == 1, "what led is open"
+    assert "program +2 −1 in train.py" in page
+    assert '<span class="del">-rate = 1</span>' in page
+    assert "<script>alert" not in page
+    assert "Trial 1, which led:\n\n```diff\n--- a/train.py" in text
+    assert "rate = 3" not in text, "Markdown shows what led only"
+    assert text.count("```") == 4
+    rows = [line.split("\t") for line in results_tsv(found).splitlines()[1:]]
+    assert len({row[0] for row in rows}) == 3, "two patches are not one commit"
+    assert "program +2 −1 in train.py" in rows[1][4]
+
+
+def test_a_report_without_changes_to_the_program_does_not_speak_of_them(tmp_path: Path) -> None:
+    write_report(finished(tmp_path), tmp_path)
+    assert "Changes to the program" not in (tmp_path / "report.html").read_text() + (tmp_path / "report.md").read_text()

@@ -7,13 +7,12 @@ from typing import Any
 
 from pydantic import Field
 
-from core import Proposal, SetupError, StudyView, Trial, build_policy
+from core import Proposal, StudyView, Trial
 from overnight_llm import Client, LlmSettings
 from overnight_llm.memory import Earlier, earlier, remember, write_lessons
 from overnight_policy_llm import prompt
+from overnight_policy_llm.fallback import Fallback
 from overnight_policy_llm.reading import Reader, distance
-
-_FALLBACK = "fallback "  # how the rationale of a proposal begins that is not the model's
 
 
 class LlmPolicy:
@@ -33,9 +32,7 @@ class LlmPolicy:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._client = Client(config)
-        if config.fallback.get("name") in ("llm", "llm_diff"):
-            raise SetupError("policy.fallback: must be a policy that works without a language model, e.g. tpe")
-        self._fallback = build_policy(config.fallback, "policy.fallback")
+        self._fallback = Fallback(config.fallback)
         self._earlier: Earlier | None = None
         self._why = ""  # what the model's last answer lacked
         self._notices: list[str] = []
@@ -47,7 +44,9 @@ class LlmPolicy:
         if len(chosen) < n:
             chosen += self._from_model(view, n - len(chosen), chosen)
         if len(chosen) < n:
-            chosen += self._from_fallback(view, n - len(chosen), chosen)
+            instead, said = self._fallback.propose(view, n - len(chosen), chosen, "answer", self._why)
+            self._notices += said
+            chosen += instead
         return chosen
 
     def tell(self, trial: Trial) -> None:
@@ -93,22 +92,6 @@ class LlmPolicy:
             first = accepted[0]
             accepted[0] = replace(first, rationale=f"{first.rationale} [{found.model}, {found.cost}]")
         return accepted
-
-    def _from_fallback(self, view: StudyView, missing: int, chosen: list[Proposal]) -> list[Proposal]:
-        name = self._config.fallback["name"]
-        pending = [Trial(view.proposed + 1 + place, proposal) for place, proposal in enumerate(chosen)]
-        proposals: list[Proposal] = self._fallback.ask(replace(view, running=(*view.running, *pending)), missing)
-        trials = [*view.trials, *view.running]
-        before = sum(trial.proposal.rationale.startswith(_FALLBACK) for trial in trials)
-        if proposals:
-            self._notices.append(
-                f"the model gave no usable answer ({self._why}); {name} proposed instead, as for "
-                f"{before + len(proposals)} of {len(trials) + len(chosen) + len(proposals)} trials so far"
-            )
-        return [
-            replace(proposal, rationale=f"{_FALLBACK}{name}: {proposal.rationale} (model {self._why})")
-            for proposal in proposals
-        ]
 
 
 def _seed(view: StudyView) -> int:

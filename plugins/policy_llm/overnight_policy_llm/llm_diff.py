@@ -2,16 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from core import InvalidPatch, Program, Proposal, Scalar, SetupError, StudyView, Trial, build_policy, patch_hash
+from core import InvalidPatch, Program, Proposal, Scalar, StudyView, Trial, patch_hash
 from overnight_llm import Client, LlmSettings
 from overnight_llm.memory import remember
 from overnight_policy_llm import llm_diff_prompt
+from overnight_policy_llm.fallback import Fallback
 from overnight_policy_llm.llm_diff_answer import Change, DiffReader, taken
-
-_FALLBACK = "fallback "  # how the rationale of a proposal begins that is not the model's
 
 
 class LlmDiffPolicy:
@@ -28,9 +26,7 @@ class LlmDiffPolicy:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._client = Client(config)
-        if config.fallback.get("name") in ("llm", "llm_diff", "agent"):
-            raise SetupError("policy.fallback: must be a policy that works without a language model, e.g. tpe")
-        self._fallback = build_policy(config.fallback, "policy.fallback")
+        self._fallback = Fallback(config.fallback)
         self._notices: list[str] = []
 
     def ask(self, view: StudyView, n: int) -> list[Proposal]:
@@ -45,7 +41,11 @@ class LlmDiffPolicy:
             proposal, why = self._from_model(view, changes)
             if proposal is not None:
                 found.append(proposal)
-        return found + self._from_fallback(view, n - len(found), found, why) if len(found) < n else found
+        if len(found) == n:
+            return found
+        instead, said = self._fallback.propose(view, n - len(found), found, "diff", why)
+        self._notices += said
+        return found + instead
 
     def tell(self, trial: Trial) -> None:
         """See core.contracts.Policy. The model is told of trials when it is asked."""
@@ -73,19 +73,6 @@ class LlmDiffPolicy:
         changes.append(answer.value)
         why = f"llm_diff: {answer.value.why} [{answer.model}, {answer.cost}]"
         return Proposal(params, patch=answer.value.patch, parent=number or None, rationale=why), ""
-
-    def _from_fallback(self, view: StudyView, missing: int, chosen: list[Proposal], why: str) -> list[Proposal]:
-        name = self._config.fallback["name"]
-        pending = [Trial(view.proposed + 1 + place, proposal) for place, proposal in enumerate(chosen)]
-        proposals: list[Proposal] = self._fallback.ask(replace(view, running=(*view.running, *pending)), missing)
-        trials = [*view.trials, *view.running]
-        before = sum(trial.proposal.rationale.startswith(_FALLBACK) for trial in trials)
-        if proposals:
-            self._notices.append(
-                f"the model gave no usable diff ({why}); {name} proposed parameters instead, as for "
-                f"{before + len(proposals)} of {len(trials) + len(chosen) + len(proposals)} trials so far"
-            )
-        return [replace(one, rationale=f"{_FALLBACK}{name}: {one.rationale} (model {why})") for one in proposals]
 
 
 def incumbent(view: StudyView) -> tuple[int, Program, dict[str, Scalar]]:

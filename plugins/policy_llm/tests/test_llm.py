@@ -110,7 +110,7 @@ def test_after_two_corrections_the_fallback_proposes_and_it_is_said(serve: Any) 
     assert found.params != {"x": 0.5, "k": 3}
     assert found.rationale.startswith("fallback tpe: ") and "bad answer" in found.rationale
     said = asked.notices()
-    assert any("tpe proposed instead, as for 1 of 4 trials" in text for text in said) and not asked.notices()
+    assert any("tpe proposed parameters instead, as for 1 of 4 trials" in text for text in said) and not asked.notices()
 
 
 def test_the_fallback_fills_up_what_is_missing(serve: Any) -> None:
