@@ -40,7 +40,9 @@ ENDINGS = (
     "before putting a file of the report into its place",
     "after putting a file of the report into its place",
 )
-SELDOM = ("before reaping", "after reaping")  # once when a controller begins, and again at the end
+# Once when a controller begins, and perhaps again at the end.
+SELDOM = {f"{when} {what}" for when in ("before", "after")
+          for what in ("reaping", "commit PlanMade", "commit ControllerStarted")}  # fmt: skip
 # Occurrences: the 1st job prepares, the 2nd evaluates the baseline, then trials train and are evaluated.
 CASES = [
     pytest.param([(f"before {INTENT}", 1), (f"before {INTENT}", 2)],
