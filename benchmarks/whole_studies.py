@@ -49,7 +49,8 @@ def rewards():
 COMMON = ("tracker=none", "console=plain", "policy=tpe", "executor.slots=1", "executor.threads_per_slot=1")
 NULL = (
     "identical=true", "~task.rewards.exact_match", "~task.rewards.format", "+task.rewards.coin.weight=1.0",
-    "guard=off", "task.space.steps.default=20", "task.space.prompts_per_step.default=8",
+    "guard=off", "task.space.learning_rate.default=1e-4",
+    "task.space.steps.default=20", "task.space.prompts_per_step.default=8",
 )  # fmt: skip
 REAL = ("task.space.steps.high=40", "task.space.steps.default=30")
 

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+from core.budget.ledger import Ledger
 from core.contracts import HasNotices, Policy, Proposal, StudyView
 from core.errors import StudyStopped
+from core.journal.fold import Fold
+from core.study import afford, certifying, stages
+from core.study.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -24,3 +28,13 @@ def ask(policy: Policy, name: str, view: StudyView, n: int) -> Answer:
     except Exception as error:
         raise StudyStopped(f"policy {name!r} failed to propose: {type(error).__name__}: {error}") from error
     return Answer(tuple(proposals), tuple(notices), idle=not view.running)
+
+
+def retests_beside(fold: Fold, parts: Parts, now: Ledger, asked: int) -> list[Proposal]:
+    """The retests that slots and budget allow while the policy still thinks of `asked` proposals: one
+    that waits for a person or a slow model does not hold them up."""
+    free = parts.caps.slots - len(fold.open_records)
+    if free <= 0 or not (due := stages.retests_due(fold)[:free]):
+        return []
+    n, _ = afford.admission(fold, parts, now, asked + len(due), certifying.held(fold))
+    return due[: max(0, n - asked)]

@@ -73,7 +73,7 @@ class Engine:
         self._bills = bills.Bills()
         self._purse = purse.PolicyPurse()
         self._adopt = {job.token for job in stages.running_jobs(self._fold)} if resumed else set[str]()
-        self._told_policy = 0
+        self._told_policy = self._asked_for = 0
         self._next_poll = 0.0
         self._closing: str | None = None
         self._fatal: OvernightError | None = None
@@ -307,7 +307,10 @@ class Engine:
                 self._start(f"tell {number}", tell, lambda _: None, policy=True)
 
     def _ask(self) -> None:
-        if "ask" in self._pending or self._closing is not None or self._fatal is not None:
+        if self._closing is not None or self._fatal is not None:
+            return
+        if "ask" in self._pending:
+            self._propose(asking.retests_beside(self._fold, self._parts, self._ledger(), self._asked_for))
             return
         if stages.next_phase(self._fold, self._fold.records[BASELINE]) == "prepare":
             return
@@ -331,6 +334,7 @@ class Engine:
             directory=self._layout.directory,
         )
         policy, name = self._parts.policy, str(self._parts.settings.policy["name"])
+        self._asked_for = n
         self._start("ask", lambda: asking.ask(policy, name, view, n), self._asked, policy=True)
 
     def _asked(self, answer: asking.Answer) -> None:

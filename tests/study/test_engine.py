@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,8 @@ from core.journal import events as ev
 from core.journal.fold import JobRecord
 from core.journal.store import Journal
 from core.plugins import discover
+from core.recorded import recorded_study
+from core.study import asking
 from core.study.launch import Outcome, create, read_facts
 from core.study.watch import SLACK_S, JobWatch, verdict
 from support import study_config
@@ -133,6 +137,35 @@ def test_a_retest_is_a_trial_of_its_own_with_the_same_params_and_another_seed(ru
             for t in (parent, retest)
         ]
         assert seeds[0] != seeds[1]
+
+
+def test_a_retest_does_not_wait_for_a_policy_that_thinks_long(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, seen = asking.ask, []
+
+    def slow(policy: Any, name: str, view: Any, n: int) -> asking.Answer:
+        def retested() -> bool:
+            trials = recorded_study(view.directory).trials
+            return any(trial.proposal.retest for trial in trials)
+
+        end = time.monotonic() + 20
+        while view.proposed >= 3 and not retested() and time.monotonic() < end:
+            time.sleep(0.05)
+        seen.append((view.proposed, retested()))
+        return ask(policy, name, view, n)
+
+    monkeypatch.setattr(asking, "ask", slow)
+    outcome = run(
+        decision={"name": "first_wins", "retest": True},
+        policy={"name": "halving"},
+        executor={"name": "local", "slots": 2},
+        budget={"trials": 6},
+    )
+    later = [known for proposed, known in seen if proposed >= 3]
+    assert later
+    assert all(later), "the policy was asked, and the retest came while it thought"
+    trials = outcome.facts.study.trials
+    assert len(trials) == 7, "the budget is kept: what the policy was asked for, and the retest"
+    assert any(trial.proposal.retest for trial in trials)
 
 
 def test_a_policy_with_nothing_left_ends_the_study(run: Run) -> None:
