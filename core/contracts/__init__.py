@@ -21,6 +21,7 @@ from core.contracts.job import (
 )
 from core.contracts.noise import RunNoise, same_configuration
 from core.contracts.objective import Objective
+from core.contracts.optuna_space import from_optuna, optuna_distributions, optuna_params
 from core.contracts.policy import HasNotices, Policy
 from core.contracts.program import InvalidPatch, Program, patch_hash
 from core.contracts.proposal import Proposal
@@ -115,6 +116,9 @@ __all__ = [
     "Verdict",
     "WeightedReward",
     "end_requested",
+    "from_optuna",
+    "optuna_distributions",
+    "optuna_params",
     "patch_hash",
     "queue_request",
     "queued_requests",

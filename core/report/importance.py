@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from core.contracts import Space, optuna_distributions, optuna_params
 from core.journal.facts import StudyFacts
 
 _FEWEST = 6
@@ -28,24 +29,17 @@ def importance(facts: StudyFacts) -> Importance:
     if len({trial.score for trial in scored}) == 1:
         return Importance({}, why_not="all trials scored the same")
     import optuna
-    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    known: dict[str, BaseDistribution] = {}
-    for name, param in facts.space.items():
-        if name not in varied:
-            continue
-        if param.type == "categorical":
-            known[name] = CategoricalDistribution(param.choices)
-        elif param.type == "int":
-            known[name] = IntDistribution(param.low, param.high, log=param.log)
-        else:
-            known[name] = FloatDistribution(param.low, param.high, log=param.log)
+    space = Space({name: param for name, param in facts.space.items() if name in varied})
+    known = optuna_distributions(space)
     study = optuna.create_study(direction=facts.study.objective.direction)
     study.add_trials(
         [
             optuna.create_trial(
-                params={name: trial.proposal.params[name] for name in known}, distributions=known, value=trial.score
+                params=optuna_params(space, {name: trial.proposal.params[name] for name in space}),
+                distributions=known,
+                value=trial.score,
             )
             for trial in scored
         ]

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from core import CategoricalParam, FloatParam, IntParam, Space
+from core import Space, from_optuna, optuna_distributions, optuna_params
 from overnight_policy_hybrid.arms import OUTSIDE
-from overnight_policy_hybrid.frame import Point, position
+from overnight_policy_hybrid.frame import Point
 from overnight_policy_hybrid.known import Known
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def propose(known: Known, seed: int) -> Point:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, constant_liar=True)
     study = optuna.create_study(sampler=sampler, direction="maximize")
-    space = _distributions(known.space)
+    space = optuna_distributions(known.space)
     middle = sorted(outcome.gain or 0.0 for outcome in known.scored)[len(known.scored) // 2] if known.scored else 0.0
     told: list[optuna.trial.FrozenTrial] = []
     for outcome in known.outcomes:
@@ -29,36 +29,11 @@ def propose(known: Known, seed: int) -> Point:
         told.append(_trial(known.space, space, outcome.point, outcome.gain))
     told += [_trial(known.space, space, point, None) for point in known.pending]
     study.add_trials(told)
-    asked = study.ask(space).params
-    found = {
-        name: param.choices[asked[name]] if isinstance(param, CategoricalParam) else asked[name]
-        for name, param in known.space.items()
-    }
-    return known.space.check(found)
+    return known.space.check(from_optuna(known.space, study.ask(space).params))
 
 
 def _trial(space: Space, distributions: dict[str, Any], point: Point, gain: float | None) -> "optuna.trial.FrozenTrial":
     import optuna
 
-    params: dict[str, Any] = {
-        name: position(param.choices, point[name]) if isinstance(param, CategoricalParam) else point[name]
-        for name, param in space.items()
-    }
     state = {"state": optuna.trial.TrialState.RUNNING} if gain is None else {"value": gain}
-    return optuna.create_trial(params=params, distributions=distributions, **state)
-
-
-def _distributions(space: Space) -> dict[str, Any]:
-    """A categorical's choices by position, since Optuna takes True and 1 for the same choice."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    made: dict[str, Any] = {}
-    for name, param in space.items():
-        match param:
-            case FloatParam():
-                made[name] = FloatDistribution(param.low, param.high, log=param.log)
-            case IntParam():
-                made[name] = IntDistribution(param.low, param.high, log=param.log)
-            case CategoricalParam():
-                made[name] = CategoricalDistribution(range(len(param.choices)))
-    return made
+    return optuna.create_trial(params=optuna_params(space, point), distributions=distributions, **state)

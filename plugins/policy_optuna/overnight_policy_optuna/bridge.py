@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core import CategoricalParam, FloatParam, IntParam, Objective, Proposal, Space, StudyView
+from core import Objective, Proposal, StudyView, from_optuna, optuna_distributions, optuna_params
 from overnight_policy_optuna.sequential import Known, Point, SequentialConfig, SequentialPolicy, draw
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class OptunaPolicy(SequentialPolicy):
             why = f"random draw: {self.label} starts at {self._startup_trials} scored trials, there are {count}"
             return Proposal(draw(view.space, seed), rationale=why)
         study = build_study(known, view.objective, self.sampler(seed), self.constrained)
-        found = decode(view.space, study.ask(distributions(view.space)).params)
+        found = from_optuna(view.space, study.ask(optuna_distributions(view.space)).params)
         why = f"{self.label}: expected improvement over {count} scored trials{known.avoided()}{known.left_out()}"
         return Proposal(view.space.check(found), rationale=why)
 
@@ -63,7 +63,7 @@ def build_study(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=sampler, direction=objective.direction)
-    space = distributions(known.space)
+    space = optuna_distributions(known.space)
     waiting: dict[str, Any] = {"state": optuna.trial.TrialState.RUNNING}
     met: dict[str, Any] = {}
     violated = waiting
@@ -75,47 +75,10 @@ def build_study(
         violated = {"constraints": {"failed": 1.0}, "value": middle}
 
     def made(point: Point, told: dict[str, Any]) -> "optuna.trial.FrozenTrial":
-        return optuna.create_trial(params=encode(known.space, point), distributions=space, **told)
+        return optuna.create_trial(params=optuna_params(known.space, point), distributions=space, **told)
 
     study.add_trials(
         [made(point, violated if score is None else {**met, "value": score}) for point, score in known.ended]
     )
     study.add_trials([made(point, waiting) for point in known.pending])
     return study
-
-
-def distributions(space: Space) -> dict[str, "optuna.distributions.BaseDistribution"]:
-    """Optuna's form of a search space; a categorical's choices by position, since Optuna takes
-    True and 1 for the same choice."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    made: dict[str, Any] = {}
-    for name, param in space.items():
-        match param:
-            case FloatParam():
-                made[name] = FloatDistribution(param.low, param.high, log=param.log)
-            case IntParam():
-                made[name] = IntDistribution(param.low, param.high, log=param.log)
-            case CategoricalParam():
-                made[name] = CategoricalDistribution(range(len(param.choices)))
-    return made
-
-
-def encode(space: Space, point: Point) -> dict[str, Any]:
-    """A point of the space as Optuna's parameters."""
-    return {name: _position(space[name], value) for name, value in point.items()}
-
-
-def decode(space: Space, params: dict[str, Any]) -> Point:
-    """Optuna's parameters as a point of the space."""
-    return {
-        name: param.choices[params[name]] if isinstance(param, CategoricalParam) else params[name]
-        for name, param in space.items()
-    }
-
-
-def _position(param: Any, value: Any) -> Any:
-    if not isinstance(param, CategoricalParam):
-        return value
-    chosen = param.check(value)  # the very object among the choices
-    return next(position for position, choice in enumerate(param.choices) if choice is chosen)

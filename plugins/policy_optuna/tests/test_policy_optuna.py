@@ -130,11 +130,17 @@ def test_trials_outside_the_search_space_are_left_out(name: str) -> None:
 
 
 def test_true_and_one_are_different_choices() -> None:
-    from overnight_policy_optuna.bridge import decode, encode
+    from core import from_optuna, optuna_params
 
     space = Space({"flag": CategoricalParam(choices=(True, 1, 0, "no", False), default=1)})
-    assert [encode(space, {"flag": flag})["flag"] for flag in (True, 1, 0, "no", False)] == [0, 1, 2, 3, 4]
-    assert [repr(decode(space, {"flag": place})["flag"]) for place in range(5)] == ["True", "1", "0", "'no'", "False"]
+    assert [optuna_params(space, {"flag": flag})["flag"] for flag in (True, 1, 0, "no", False)] == [0, 1, 2, 3, 4]
+    assert [repr(from_optuna(space, {"flag": place})["flag"]) for place in range(5)] == [
+        "True",
+        "1",
+        "0",
+        "'no'",
+        "False",
+    ]
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
