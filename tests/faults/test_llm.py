@@ -2,17 +2,22 @@
 
 import importlib.util
 import json
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from core.journal import events as ev
-from core.study.launch import Outcome
-from witness import events
+from core.study.launch import Outcome, read_facts
+from support import QUICK, overnight
+from witness import events, lost, processes_of, repeated
 
 _STUB = Path(__file__).parents[2] / "plugins" / "llm" / "tests" / "openai_stub.py"
 if "openai_stub" not in sys.modules:
@@ -94,6 +99,43 @@ def test_hang(asking: Asking) -> None:
     assert by(study) == ["fallback random"] * 3
     assert len(asking.stub.requests) == 1, "the next trials are not held up"
     assert 0 < study.usd < 0.1, "what it may have cost is counted"
+
+
+@pytest.mark.slow
+@pytest.mark.fault(51, "the model's server hangs", "left after timeout_s, then left alone")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_controller_that_ends_while_it_asks(tmp_path: Path, tally: Any, number: int, code: int) -> None:
+    directory = tmp_path / "study"
+    with Stub([Say(hang=300)]) as stub:
+        controller = subprocess.Popen(
+            [
+                sys.executable, "-m", "core", *QUICK, "policy=llm", "policy.model=openai/stub",
+                f"policy.api_base={stub.url}", "policy.timeout_s=250", "policy.total_s=250",
+                "policy.default_first=false", "policy.usd_per_mtok_in=1", "policy.usd_per_mtok_out=10",
+                "budget.usd=1", "budget.trials=2", f"dir={directory}",
+            ],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        end = time.monotonic() + 120
+        while not stub.requests:
+            assert controller.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        family = psutil.Process(controller.pid).children(recursive=True)
+        assert family, "litellm has a process of its own"
+        controller.send_signal(number)
+        assert controller.wait(timeout=30) == code
+        alive = psutil.wait_procs(family, timeout=15)[1]
+        resumed = overnight("resume", directory, cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    study = read_facts(directory).study
+    assert by(study) == ["llm", "llm"]
+    assert 0.01 < study.usd < 1, "the call that nobody heard the answer to counts in full"
+    tally.injected += 1
+    tally.orphaned += len(alive) + len(list(processes_of(directory)))
+    tally.lost += lost(directory, 2)
+    tally.repeated += repeated(directory)
 
 
 @pytest.mark.slow
