@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from core.contracts import ChecksItself, HasPreflight, Task, WeightedReward
+from core.contracts import ChecksItself, HasPreflight, HasProgram, Task, WeightedReward
 from core.plugins import discover
 from core.testing.contexts import Context
 from core.testing.light import heavy_imports, missing_in_yaml
@@ -106,6 +107,22 @@ class TaskConformance:
         assert any(context.checkpoint_dir.iterdir())
         total = context.steps[-1][1]
         assert total is None or context.steps[-1][0] < total
+
+    def test_a_changed_program_is_what_is_trained(self, home: Path) -> None:
+        task = self.make()
+        if not isinstance(task, HasProgram):
+            pytest.skip("this task has no program that a patch could change, which is its right")
+        program = task.program()
+        name = next(name for name in program.files if name.endswith(".py"))
+        changed = replace(program, files={**program.files, name: program.files[name] + "\n# conformance\n"})
+        assert program.patched(program.diff(changed)).files == changed.files, "its required calls are all there"
+        context = self.context(home / "patched", home, program=changed.files, stop_after=1)
+        task.train(context)
+        assert any(context.checkpoint_dir.iterdir())
+        broken = {**program.files, name: "raise RuntimeError('conformance: this program was run')\n"}
+        with pytest.raises(Exception, match=r"conformance|exit"):
+            self.make().train(self.context(home / "broken-program", home, program=broken))
+        assert all(Path(place).exists() for place in task.training_reads())
 
     def test_the_same_checkpoint_scores_the_same_twice(self, trained: Context, home: Path) -> None:
         first, second = (
