@@ -4,7 +4,8 @@ import random
 
 from overnight_policy_hybrid.known import Known
 
-OUTSIDE = ("prior", "llm")
+POINTS = ("prior", "llm")
+OUTSIDE = (*POINTS, "diff")
 _CHANCES = 2
 
 
@@ -18,12 +19,12 @@ def record(known: Known) -> dict[bool, tuple[int, int]]:
     """For outside (True) and model (False): how many trials set a new best score, how many did not."""
     counts = {True: [0, 0], False: [0, 0]}
     best: float | None = None
-    for outcome in known.outcomes:
-        rose = outcome.gain is not None and (best is None or outcome.gain > best)
-        if outcome.arm in (*OUTSIDE, "model") and not outcome.retest:
-            counts[outcome.arm in OUTSIDE][0 if rose else 1] += 1
+    for tally in known.tallies:
+        rose = tally.gain is not None and (best is None or tally.gain > best)
+        if tally.arm in (*OUTSIDE, "model") and not tally.retest:
+            counts[tally.arm in OUTSIDE][0 if rose else 1] += 1
         if rose:
-            best = outcome.gain
+            best = tally.gain
     return {outside: (won, lost) for outside, (won, lost) in counts.items()}
 
 
@@ -31,7 +32,7 @@ def let_down(known: Known) -> bool:
     """Whether the first outside points, two at least, all failed or scored no better than everything
     else: then the rest of them wait for the model's veto, and a bad prior costs two trials."""
     ours = [outcome for outcome in known.outcomes if not outcome.retest]
-    outside = [outcome.gain for outcome in ours if outcome.arm in OUTSIDE]
+    outside = [outcome.gain for outcome in ours if outcome.arm in POINTS]
     others = [outcome.gain for outcome in ours if outcome.arm not in OUTSIDE and outcome.gain is not None]
     if len(outside) < _CHANCES or not others:
         return False

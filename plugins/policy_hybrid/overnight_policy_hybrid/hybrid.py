@@ -1,6 +1,7 @@
 """Policy `hybrid`: the default, a few prior points, then a model that knows noise and failures."""
 
 import hashlib
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from pydantic import Field
 
 from core import CategoricalParam, PluginConfig, Proposal, Scalar, StudyView, Trial
 from overnight_policy_hybrid import arms, tpe
+from overnight_policy_hybrid.changes import Changes
 from overnight_policy_hybrid.draws import draw
 from overnight_policy_hybrid.known import Known, sort_out
 from overnight_policy_hybrid.model import Model, dead_end
@@ -38,7 +40,9 @@ class HybridPolicy:
         outside_share: the largest share of trials that prior points and the language model may
         have once the model has started. gp_trials: ended trials up to which a Gaussian process is
         the sampler, TPE beyond it. llm: settings of a language model (see overnight-llm), which
-        adds prior points and points when progress stalls; null does without."""
+        adds prior points and points when progress stalls; null does without. diffs: a policy that
+        then proposes changes of the task's program, e.g. {name: llm_diff, model: …}; the sampler goes
+        on from the program that leads."""
 
         default_first: bool = True
         priors: tuple[dict[str, Scalar], ...] = ()
@@ -50,11 +54,13 @@ class HybridPolicy:
         outside_share: float = Field(default=0.3, ge=0, le=1)
         gp_trials: int = Field(default=250, ge=0)
         llm: dict[str, Any] | None = None
+        diffs: dict[str, Any] | None = None
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._priors = Priors(config.priors, config.memory)
         self._adviser = None if config.llm is None else _adviser(config.llm)
+        self._changes = None if config.diffs is None else Changes(config.diffs)
 
     def ask(self, view: StudyView, n: int) -> list[Proposal]:
         """See core.contracts.Policy."""
@@ -65,12 +71,19 @@ class HybridPolicy:
         for index in range(view.proposed, view.proposed + n):
             known = sort_out(view, pending)
             model = model or Model(known)
-            proposals.append(_Turn(self._config, view, known, model, priors, index, self._adviser).proposal())
+            turn = _Turn(self._config, view, known, model, priors, index, self._adviser, self._changes, proposals)
+            proposals.append(turn.proposal())
             pending.append(proposals[-1])
         return proposals
 
     def tell(self, trial: Trial) -> None:
         """Nothing to keep: `ask` reads all trials from the view."""
+        if self._changes is not None:
+            self._changes.tell(trial)
+
+    def notices(self) -> list[str]:
+        """See core.contracts.HasNotices."""
+        return [] if self._changes is None else self._changes.notices()
 
 
 class _Turn:
@@ -85,9 +98,12 @@ class _Turn:
         priors: list[PriorPoint],
         index: int,
         adviser: "Adviser | None",
+        changes: Changes | None,
+        round_: list[Proposal],
     ) -> None:
         self._config, self._view, self._known, self._model = config, view, known, model
         self._priors, self._index, self._adviser = priors, index, adviser
+        self._changes, self._round = changes if view.program is not None else None, list(round_)
         self._seed = stable_seed(view.seed, index)
         self._notes: list[str] = []
 
@@ -96,7 +112,7 @@ class _Turn:
         known, config = self._known, self._config
         if self._index == 0 and config.default_first:
             return Proposal(known.space.defaults(), rationale="default: the task's own configuration")
-        early = sum(arm in arms.OUTSIDE for arm in known.arms) < config.prior_points and not arms.let_down(known)
+        early = sum(arm in arms.POINTS for arm in known.arms) < config.prior_points and not arms.let_down(known)
         if early and len(known.scored) < max(config.startup_trials, config.prior_points + 1):
             found = self._outside(vetoed=False)
             if found is not None:
@@ -105,7 +121,7 @@ class _Turn:
             why = f"{len(known.scored)} scored trials of the {config.startup_trials} that the model starts with"
             return self._say("draw", draw(known, self._model, self._seed), why)
         if self._has_outside and arms.outside_may(known, config.outside_share) and self._stalled:
-            found = self._outside(vetoed=True) if arms.outside_next(known, self._seed) else None
+            found = self._helped() if arms.outside_next(known, self._seed) else None
             if found is not None:
                 return found
         return self._sampled()
@@ -118,13 +134,31 @@ class _Turn:
 
     @property
     def _has_outside(self) -> bool:
-        return self._adviser is not None or any(dead_end(self._known, p.point) is None for p in self._priors)
+        helpers = self._adviser is not None or self._changes is not None
+        return helpers or any(dead_end(self._known, p.point) is None for p in self._priors)
 
     @property
     def _by_tpe(self) -> bool:
         known = self._known
         categorical = sum(isinstance(param, CategoricalParam) for param in known.space.values())
         return len(known.outcomes) > self._config.gp_trials or categorical > _TPE_SHARE * len(known.space)
+
+    def _helped(self) -> Proposal | None:
+        """A point or a change of the program, whichever was tried less often; else the other."""
+        diffs = sum(arm == "diff" for arm in self._known.arms)
+        if diffs <= sum(arm in arms.POINTS for arm in self._known.arms):
+            return self._changed() or self._outside(vetoed=True)
+        return self._outside(vetoed=True) or self._changed()
+
+    def _changed(self) -> Proposal | None:
+        """A change of the program that leads, at its parameters."""
+        if self._changes is None:
+            return None
+        found, why = self._changes.ask(self._view, self._round)
+        if found is None:
+            self._notes.append(why)
+            return None
+        return replace(found, rationale=" ".join("; ".join([f"diff: {found.rationale}", *self._notes]).split()))
 
     def _outside(self, *, vetoed: bool) -> Proposal | None:
         """The next point of a person, an earlier study or the language model that is new and,
@@ -162,7 +196,8 @@ class _Turn:
     def _say(self, arm: str, point: dict[str, Scalar], why: str) -> Proposal:
         foreign = self._known.foreign
         notes = [*self._notes, f"{foreign} outside the search space left out"] if foreign else self._notes
-        return Proposal(point, rationale=" ".join("; ".join([f"{arm}: {why}", *notes]).split()))
+        rationale = " ".join("; ".join([f"{arm}: {why}", *notes]).split())
+        return Proposal(point, patch=self._known.patch, rationale=rationale)
 
 
 def _adviser(settings: dict[str, Any]) -> "Adviser":

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from core import Evaluation, InvalidParams, Objective, Proposal, Space, StudyView, Trial
 from overnight_policy_hybrid.frame import Frame, Point
+from overnight_policy_hybrid.programs import Run, offsets
 
 if TYPE_CHECKING:
     import numpy as np
 
-ARMS = ("default", "prior", "draw", "model", "llm")
+ARMS = ("default", "prior", "draw", "model", "llm", "diff")
 """Who may have proposed a trial: the first word of its rationale says so, up to a colon."""
 
 _SETTINGS_ARE_BLAMELESS = {"executor", "budget"}
@@ -31,9 +32,20 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """One ended trial as the bandit counts it: who proposed it, its own gain, None for a failure."""
+
+    arm: str
+    gain: float | None
+    retest: bool
+
+
+@dataclass(frozen=True)
 class Known:
-    """outcomes: in the order in which they ended. pending: points that are being tried. tried: every point that
-    fits the space, whatever became of it. foreign: trials outside the search space, left out."""
+    """outcomes: in the order in which they ended, all as if they had run the incumbent's program.
+    pending: points that are being tried. tried: every point that fits the space and was tried with that
+    program, whatever became of it. foreign: trials outside the search space, left out. patch: the
+    incumbent's program. tallies: of all trials."""
 
     space: Space
     outcomes: list[Outcome]
@@ -41,6 +53,8 @@ class Known:
     tried: list[Point]
     arms: list[str]
     foreign: int = 0
+    patch: str | None = None
+    tallies: list[Tally] = field(default_factory=list)
 
     @cached_property
     def frame(self) -> Frame:
@@ -75,7 +89,9 @@ def sort_out(view: StudyView, pending: Iterable[Proposal]) -> Known:
     """What the view says of each point; `pending` are the running trials' proposals and those
     just made. Cancelled trials, and those that the executor lost or the budget did not cover,
     say nothing about their settings."""
-    outcomes: list[Outcome] = []
+    patch = next((t.proposal.patch for t in view.trials if t.number == view.incumbent), None)
+    outcomes: list[tuple[str | None, Outcome]] = []
+    tallies: list[Tally] = []
     tried: list[Point] = []
     arms: list[str] = []
     foreign = 0
@@ -85,18 +101,34 @@ def sort_out(view: StudyView, pending: Iterable[Proposal]) -> Known:
         if point is None:
             foreign += 1
             continue
-        tried.append(point)
+        if trial.proposal.patch == patch:
+            tried.append(point)
         if trial.status != "cancelled" and trial.error_kind not in _SETTINGS_ARE_BLAMELESS:
-            outcomes.append(_outcome(trial, point, view.objective))
+            outcome = _outcome(trial, point, view.objective)
+            outcomes.append((trial.proposal.patch, outcome))
+            tallies.append(Tally(outcome.arm, outcome.gain, outcome.retest))
     running: list[Point] = []
     for proposal in pending:
         arms.append(arm_of(proposal))
         point = fitting(view.space, proposal.params)
         if point is None:
             foreign += 1
-        else:
+        elif proposal.patch == patch:
             running.append(point)
-    return Known(view.space, outcomes, running, tried + running, arms, foreign)
+    comparable = _comparable(outcomes, patch)
+    return Known(view.space, comparable, running, tried + running, arms, foreign, patch, tallies)
+
+
+def _comparable(outcomes: list[tuple[str | None, Outcome]], patch: str | None) -> list[Outcome]:
+    """Outcomes as if all had run the program with this patch. What failed under another one says
+    nothing: the change itself may have been at fault."""
+    runs = [Run(other, outcome.point, outcome.gain) for other, outcome in outcomes if outcome.gain is not None]
+    shift = offsets(runs, patch)
+    return [
+        outcome if other == patch else replace(outcome, gain=(outcome.gain or 0.0) + shift[other])
+        for other, outcome in outcomes
+        if other == patch or (outcome.gain is not None and other in shift)
+    ]
 
 
 def arm_of(proposal: Proposal) -> str:

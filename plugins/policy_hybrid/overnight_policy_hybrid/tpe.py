@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from core import Space, from_optuna, optuna_distributions, optuna_params
-from overnight_policy_hybrid.arms import OUTSIDE
+from overnight_policy_hybrid.arms import POINTS
 from overnight_policy_hybrid.frame import Point
 from overnight_policy_hybrid.known import Known
 
@@ -24,7 +24,7 @@ def propose(known: Known, seed: int) -> Point:
     middle = sorted(outcome.gain or 0.0 for outcome in known.scored)[len(known.scored) // 2] if known.scored else 0.0
     told: list[optuna.trial.FrozenTrial] = []
     for outcome in known.outcomes:
-        if outcome.arm in OUTSIDE and (outcome.gain is None or outcome.gain < middle):
+        if outcome.arm in POINTS and (outcome.gain is None or outcome.gain < middle):
             continue
         told.append(_trial(known.space, space, outcome.point, outcome.gain))
     told += [_trial(known.space, space, point, None) for point in known.pending]

@@ -1,14 +1,16 @@
 """The language model of `hybrid`: asked over the real protocol, on a server of this test's own."""
 
 import json
+import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from core import InvalidParams, Policy, SetupError
+from core import InvalidParams, Policy, Program, SetupError
 from core.plugins import discover
 from core.testing.trials import SPACES, scored, view
 
@@ -114,3 +116,21 @@ def test_an_answer_that_cannot_be_used_goes_back_with_the_reason(answer: str, re
 
     with pytest.raises((Rejected, InvalidParams), match=reason):
         _checked(NUMBERS, answer)
+
+
+@pytest.mark.slow
+def test_a_language_model_changes_the_program_when_progress_stalls(server: _Server) -> None:
+    diff = "--- a/train.py\n+++ b/train.py\n@@ -1 +1 @@\n-rate = 1\n+rate = 2\n"
+    server.answers = [f"Why: a faster rate\n```diff\n{diff}```\n"]
+    node = {"name": "llm_diff", "model": "openai/m", "api_base": f"http://127.0.0.1:{server.server_port}/v1"}
+    policy = discover().build("policy", {"name": "hybrid", "diffs": node, "stall_trials": 3, "stall_gain": 100.0})
+    points = [NUMBERS.sample(random.Random(seed)) for seed in range(9)]
+    trials = [scored(number, 0.5 - 0.01 * number, point) for number, point in enumerate(points, 1)]
+    asked = [
+        replace(view(NUMBERS, trials, seed=seed), program=Program({"train.py": "rate = 1\n"})) for seed in range(6)
+    ]
+    found = [policy.ask(replace(each, incumbent=1), 1)[0] for each in asked]
+    patched = next(one for one in found if one.patch)
+    assert patched.patch == diff
+    assert patched.params == points[0] and patched.parent == 1
+    assert patched.rationale.startswith("diff: llm_diff: a faster rate [openai/m")
