@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from overnight_executor_cloud.basilica import Basilica
 from overnight_executor_cloud.skypilot import SkyPilot
 from overnight_executor_cloud.skypilot_names import Hardware, cluster_name, machine_name, prefix, task_text
 from overnight_executor_cloud.skypilot_tunnel import Tunnels
-from overnight_jobs.provider import CredentialsRefused, Lost, Program, ProviderError, Quote, StockOut
+from overnight_jobs.provider import CredentialsRefused, Lost, Program, Provider, ProviderError, Quote, StockOut
 
 sys.path.insert(0, str(Path(__file__).with_name("skypilot_stub")))
 from skypilot_server import REAL, Server, answer, failure  # beside these tests, not in a package
@@ -342,3 +343,9 @@ def test_the_real_api_server_and_optimiser(tmp_path: Path) -> None:
         assert list(provider.machines("study")) == []
     finally:
         run("api", "stop")
+
+
+@pytest.mark.parametrize("provider", [Basilica, SkyPilot])
+def test_each_is_all_that_an_executor_of_rented_machines_asks_of_a_provider(provider: type) -> None:
+    members = {name for name in vars(Provider) if not name.startswith("_")}
+    assert members <= set(dir(provider)) | {"lag_s"}, "lag_s is set when one is made"

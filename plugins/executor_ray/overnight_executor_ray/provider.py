@@ -103,6 +103,10 @@ class RayProvider:
         """Ray charges nothing; what is configured as a price is an estimate."""
         return None
 
+    def ended(self, since: float, until: float, usd_per_hour: float) -> dict[str, float]:
+        """See overnight_jobs.provider.Provider: a submission's id is chosen here, none is ever unknown."""
+        return {}
+
     def delete(self, machine_id: str) -> bool:
         """See Provider. A job that waits for resources counts as gone once its stop was taken: Ray
         keeps the stop until it would start the job."""

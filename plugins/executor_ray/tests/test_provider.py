@@ -9,7 +9,7 @@ import pytest
 from overnight_executor_ray.config import RayConfig
 from overnight_executor_ray.provider import RayProvider
 from overnight_jobs import bootstrap
-from overnight_jobs.provider import CredentialsRefused, Lost, Program, ProviderError, StockOut
+from overnight_jobs.provider import CredentialsRefused, Lost, Program, Provider, ProviderError, StockOut
 
 _SUBMIT, _JOB, _LOGS = "POST /api/jobs/", "GET /api/jobs/on-1", "GET /api/jobs/on-1/logs"
 _STOP, _DELETE = "POST /api/jobs/on-1/stop", "DELETE /api/jobs/on-1"
@@ -289,3 +289,7 @@ def test_a_job_that_waits_for_resources_counts_as_gone_once_its_stop_was_taken(
     dashboard.told[_SUBMIT] = [(500, recorded.duplicate("on-1"))]
     with pytest.raises(StockOut):
         create(provider)
+
+
+def test_it_is_all_that_an_executor_of_rented_machines_asks_of_a_provider() -> None:
+    assert {name for name in vars(Provider) if not name.startswith("_")} <= set(dir(RayProvider))
