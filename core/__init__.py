@@ -6,7 +6,10 @@ Names are loaded on first use, so that `import core` costs nothing.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers of plugins see
+    from core.contracts import *  # noqa: F403
 
 __version__ = "0.1.0"
 
