@@ -1,7 +1,7 @@
 """The ledger: what is spent, what is reserved at worst case, what may still be started."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.contracts import BudgetView
 from core.journal.facts import Limits
@@ -37,7 +37,8 @@ class Ledger:
 
     spent: settled. reserved: the worst case of everything now running. trials: proposed so far.
     elapsed_s: of the study. Money and GPU-hours count reserved as spent, so that a limit is
-    never passed even if every running job uses its whole deadline.
+    never passed even if every running job uses its whole deadline. stuck: what of it is not given
+    back by any job's end.
     """
 
     limits: Limits
@@ -45,6 +46,11 @@ class Ledger:
     reserved: Cost
     trials: int
     elapsed_s: float
+    stuck: Cost = Cost()
+
+    def at_rest(self) -> "Ledger":
+        """The budget once all that runs now has ended and given back what it can, at best."""
+        return replace(self, reserved=self.stuck)
 
     def left(self) -> BudgetView:
         """What may still be reserved; None = no limit."""

@@ -29,12 +29,19 @@ def main(argv: list[str]) -> int:
     if arguments.all:
         found = _all(registry, running=arguments.running)
     else:
-        found = [reap_study(place, registry, running=arguments.running) for place in study_dirs(arguments.dirs)]
+        found = [_one(place, registry, running=arguments.running) for place in study_dirs(arguments.dirs)]
     if arguments.json:
         print(json.dumps([asdict(reaping) for reaping in found], indent=2))
     else:
         _print(found)
     return 3 if any(reaping.skipped.startswith("failed") for reaping in found) else 0
+
+
+def _one(place: Path, registry: Registry, *, running: bool) -> Reaping:
+    try:
+        return reap_study(place, registry, running=running)
+    except OvernightError as error:
+        return Reaping("", str(place), skipped=f"failed: {error}")
 
 
 def _all(registry: Registry, *, running: bool) -> list[Reaping]:

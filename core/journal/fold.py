@@ -87,6 +87,7 @@ class Fold:
                 self.controllers += 1
                 self.state = "running"
                 self.config = config or self.config
+                self._forget_certificate()
             case ev.PlanMade() as event:
                 self.plan = event
             case ev.TrialProposed(trial=number, proposal=proposal):
@@ -133,6 +134,7 @@ class Fold:
                 self._update(number, confirmed=certificate.confirmed)
             case ev.TestReopened():
                 self.finished, self.state, self.test_opened, self.certifying = None, "interrupted", (), None
+                self._forget_certificate()
             case ev.TestOpened(trials=trials):
                 self.test_opened = trials
                 self.test_openings += 1
@@ -144,6 +146,11 @@ class Fold:
                 self.state = "interrupted"
             case ev.StudyFinished(reason=reason):
                 self.state, self.finished = "finished", reason
+
+    def _forget_certificate(self) -> None:
+        """One without a test (the budget did not pay for it, its runs failed) may be made up for after a resume."""
+        if self.certificate is not None and self.certificate.gain is None and not self.test_opened:
+            self.certificate = self.certifying = None
 
     def put(self, record: TrialRecord) -> None:
         """Take in a record: a trial just proposed, or one from the snapshot."""

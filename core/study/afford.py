@@ -26,11 +26,16 @@ class Grant:
     wait: bool = False
 
 
-def ledger(fold: Fold, elapsed_s: float, held: Cost) -> Ledger:
-    """The budget now. held: what machines of ended jobs may still cost."""
+def ledger(fold: Fold, elapsed_s: float, held: Cost, *, asking: bool = False) -> Ledger:
+    """The budget now. held: what machines of ended jobs may still cost. asking: whether the policy is
+    being asked: else what it reserved and did not settle stays reserved for good."""
     spent = Cost(fold.settled_seconds, fold.settled_usd, fold.settled_gpu_hours)
-    reserved = total(Cost(entry.seconds, entry.usd, entry.gpu_hours) for entry in fold.reserved.values())
-    return Ledger(fold.limits(), spent, reserved + held, len(fold.records) - 1, elapsed_s)
+    jobs, own = (
+        total(Cost(e.seconds, e.usd, e.gpu_hours) for e in fold.reserved.values() if (e.trial is None) is policy)
+        for policy in (False, True)
+    )
+    stuck = Cost() if asking else own
+    return Ledger(fold.limits(), spent, jobs + own + held, len(fold.records) - 1, elapsed_s, stuck)
 
 
 def worst(parts: Parts, seconds: float) -> Cost:
@@ -73,9 +78,9 @@ def short(cost: Cost, left: BudgetView) -> str | None:
 def grant(fold: Fold, parts: Parts, now: Ledger, number: int, phase: Phase) -> Grant:
     """What the next job of a trial may take, so that trial and final test stay within the budget."""
     found = _grant(fold, parts, now, number, phase)
-    if found.refusal is None or now.reserved == Cost():
+    if found.refusal is None or now.reserved == now.stuck:
         return found
-    later = _grant(fold, parts, replace(now, reserved=Cost()), number, phase)
+    later = _grant(fold, parts, now.at_rest(), number, phase)
     return replace(found, wait=later.refusal is None)
 
 
@@ -92,7 +97,9 @@ def _grant(fold: Fold, parts: Parts, now: Ledger, number: int, phase: Phase) -> 
         if refusal := short(promised(fold, parts, test=True), left):
             return Grant(seconds, refusal=refusal)
         if left.seconds is not None and (rest := left.seconds - 3 * stages.baseline_seconds(fold)) < seconds:
-            seconds = max(1.0, rest)
+            if rest < 1:
+                return Grant(seconds, refusal="no more of the wall-clock budget is left")
+            seconds = rest
             text = f"trial {number} may train for {seconds:.0f} s only: no more of the wall-clock budget is left"
             return Grant(seconds, text)
         return Grant(seconds)
@@ -115,7 +122,7 @@ def admission(fold: Fold, parts: Parts, now: Ledger, most: int, kept: int = 0) -
     (0, None): none now, but running jobs may give back some of what is reserved for them, or end
     with nothing to keep runs for.
     """
-    if not kept or not pays_for(fold, parts, replace(now, reserved=Cost()), 2):
+    if not kept or not pays_for(fold, parts, now.at_rest(), 2):
         return _admission(fold, parts, now, most)  # what cannot be kept is better used
     left = _beside(fold, parts, now, kept)
     n, refusal = _admission(fold, parts, left, most)
@@ -148,7 +155,7 @@ def _admission(fold: Fold, parts: Parts, now: Ledger, most: int) -> tuple[int, s
     cost, likely = next_trial(fold, parts)
     full = replace(now, reserved=now.reserved + promised(fold, parts, test=False))
     if refusal := full.refusal(cost, likely):
-        return 0, refusal if replace(now, reserved=Cost()).refusal(cost, likely) else None
+        return 0, refusal if now.at_rest().refusal(cost, likely) else None
     left, count = full.left(), 0
     each = worst(parts, deadline(parts, "train")) + worst(parts, deadline(parts, "validation"))
     while count < most and short(cost, left) is None and left.trials != 0:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.budget.ledger import Ledger
-from core.contracts import HasNotices, Policy, Proposal, StudyView
+from core.contracts import HasNotices, Policy, Proposal, StudyView, Trial
 from core.errors import StudyStopped
 from core.journal.fold import Fold
 from core.study import afford, certifying, stages
@@ -27,7 +27,18 @@ def ask(policy: Policy, name: str, view: StudyView, n: int) -> Answer:
         notices = policy.notices() if isinstance(policy, HasNotices) else []
     except Exception as error:
         raise StudyStopped(f"policy {name!r} failed to propose: {type(error).__name__}: {error}") from error
+    if strange := [proposal for proposal in proposals if not isinstance(proposal, Proposal)]:
+        raise StudyStopped(f"policy {name!r} answered with what is no Proposal: {strange[0]!r}")
     return Answer(tuple(proposals), tuple(notices), idle=not view.running)
+
+
+def tell(policy: Policy, name: str, trial: Trial) -> None:
+    """Tell of an ended trial; in the policy's thread. Raises StudyStopped if the policy fails."""
+    try:
+        policy.tell(trial)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise StudyStopped(f"policy {name!r} failed when it was told of trial {trial.number}: {said}") from error
 
 
 def retests_beside(fold: Fold, parts: Parts, now: Ledger, asked: int) -> list[Proposal]:

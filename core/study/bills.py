@@ -91,7 +91,7 @@ def left_open(entries: Iterable[Entry], bill: Callable[[Handle | None], float | 
         if most.trial is None:
             continue  # the policy's own: its bill is closed at once
         match settled.get(token, []):
-            case [only] if most.usd > 0:
+            case [only] if most.usd > 0 and token in handles:  # what was never submitted has no machine
                 charged, gpu_hours = bill(handles.get(token)), max(0.0, most.gpu_hours - only.gpu_hours)
                 usd = max(0.0, most.usd - only.usd) if charged is None else charged - only.usd
                 found.append(ev.BudgetSettled(token, most.trial, 0.0, usd, gpu_hours))

@@ -12,9 +12,11 @@ from core.errors import StudyStopped
 from core.journal.events import Phase
 from core.study import bills, partial
 from core.study.layout import Layout
-from core.study.patience import Patience, persist
+from core.study.patience import PATIENCE_S, Patience, persist
 from core.worker.result import JobResult, read_items, read_result
 from core.worker.spec import CHECKPOINT, EVALUATION, METRICS, RESULT
+
+_SOON_S = 30.0  # after its grace time a job is expected to be gone
 
 # Seconds between looks for a job whose creation was not answered.
 _SEARCH_S = (0.5, 1.0, 2.0, 4.0)
@@ -105,19 +107,25 @@ def collect(
 def cancel(executor: Executor, handle: Handle, grace_s: float, patience: Patience) -> None:
     """Stop a job and delete what is left of it; returns when it is gone.
 
-    Raises StudyStopped when it is still there long after the grace time.
+    Raises StudyStopped when it is still there long after the grace time; a machine may take minutes
+    to go, so that is `PATIENCE_S` while the study goes on, and half a minute once it stops.
     """
-    end = time.monotonic() + grace_s + 30.0
+    began, pause, said = time.monotonic(), 0.05, False
     while True:
         try:
             persist(lambda: executor.cancel(handle, grace_s), f"could not cancel {handle.token}", patience)
             return
         except NotYet:
-            if time.monotonic() > end:
+            waited = time.monotonic() - began - grace_s
+            if waited > (_SOON_S if patience.hurried else PATIENCE_S):
                 raise StudyStopped(
-                    f"{handle.token} is still there {grace_s + 30:.0f} s after it was cancelled"
+                    f"{handle.token} is still there {waited + grace_s:.0f} s after it was cancelled"
                 ) from None
-            time.sleep(0.05)
+            if waited > _SOON_S and not said:
+                patience.troubles.put(f"{handle.token} is still being deleted; it is asked for again")
+                said = True
+            time.sleep(pause)
+            pause = min(2.0, pause * 1.3)
 
 
 def clean(executor: Executor, handle: Handle, grace_s: float, patience: Patience) -> float | None:
@@ -137,7 +145,7 @@ def last_metrics(path: Path) -> dict[str, float]:
         try:
             metrics = json.loads(line)["metrics"]
             found.update({k: float(v) for k, v in metrics.items() if v is not None and math.isfinite(float(v))})
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue  # a torn or foreign line; the live watch has said so already
     return found
 

@@ -10,6 +10,13 @@ from core.study import certifying, stages
 from core.study.parts import Parts
 
 
+def begun(fold: Fold) -> str | None:
+    """Why no trial is proposed any more: the end has begun, perhaps before a resume."""
+    if fold.certifying is not None:
+        return fold.certifying.reason
+    return "the test split is open" if fold.test_opened else None
+
+
 def step(fold: Fold, parts: Parts, now: Ledger, journal: Journal, closing: str) -> tuple[list[Event], bool]:
     """The next events, while nothing runs and nothing is proposed any more; and whether they are the last."""
     if parts.settings.identical and parts.settings.certification.runs == 0:

@@ -74,6 +74,7 @@ class Engine:
         self._purse = purse.PolicyPurse()
         self._adopt = {job.token for job in stages.running_jobs(self._fold)} if resumed else set[str]()
         self._told_policy = self._asked_for = 0
+        self._ended_before, self._nothing_at = len(self._fold.ended), -1
         self._next_poll = 0.0
         self._closing: str | None = None
         self._fatal: OvernightError | None = None
@@ -114,6 +115,7 @@ class Engine:
         self._note_trackers()
         if self._fatal is not None:
             raise self._fatal
+        stages.stop_if_hopeless(self._fold, self._ended_before, self._parts.settings.max_failures)
         self._decide()
         if BASELINE not in self._fold.records:
             self._recorder.record(ev.TrialProposed(BASELINE, Proposal(rationale="the untouched starting model")))
@@ -243,7 +245,8 @@ class Engine:
             for step in steps:
                 self._recorder.progress(watch.job.trial, watch.job.phase, step.step, step.total, step.metrics)
             doomed = judge(watch, steps) if key in found.chunks else None
-            queue_s = 3600 * self._parts.settings.queue_hours
+            over = watch.job.phase == "train" and self._ledger().left().seconds == 0  # it would begin too late
+            queue_s = 0.0 if over else 3600 * self._parts.settings.queue_hours
             ended = verdict(watch, observation, found.at, self._parts.overhead_s, queue_s)
             if ended is not None or doomed is not None:
                 self._end_job(watch.job, ended or observation, doomed, found.at)
@@ -278,11 +281,6 @@ class Engine:
         grace = self._parts.settings.grace_s
         clean = functools.partial(effects.clean, self._parts.executor, job.handle, grace, self._patience)
         self._start(f"clean {job.token}", clean, lambda usd: self._recorder.record(*self._bills.close(job.token, usd)))
-        if stages.failures_in_a_row(self._fold) >= self._parts.settings.max_failures:
-            last = self._fold.records[job.trial].trial.error
-            self._fatal = self._fatal or StudyStopped(
-                f"{self._parts.settings.max_failures} trials failed in a row (max_failures), the last one: {last}"
-            )
 
     def _decide(self) -> None:
         for record in stages.undecided(self._fold):
@@ -303,7 +301,8 @@ class Engine:
         for number in self._fold.ended[self._told_policy :]:
             self._told_policy += 1
             if number != BASELINE:
-                tell = functools.partial(self._parts.policy.tell, self._fold.records[number].trial)
+                policy, trial = self._parts.policy, self._fold.records[number].trial
+                tell = functools.partial(asking.tell, policy, str(self._parts.settings.policy["name"]), trial)
                 self._start(f"tell {number}", tell, lambda _: None, policy=True)
 
     def _ask(self) -> None:
@@ -314,11 +313,10 @@ class Engine:
             return
         if stages.next_phase(self._fold, self._fold.records[BASELINE]) == "prepare":
             return
-        free = self._parts.caps.slots - len(self._fold.open_records)
-        if self._fold.certifying is not None:
-            self._closing = self._fold.certifying.reason
+        if (begun := ending.begun(self._fold)) is not None:
+            self._closing = begun
             return
-        now = self._ledger()
+        free, now = self._parts.caps.slots - len(self._fold.open_records), self._ledger()
         n, self._closing = afford.admission(self._fold, self._parts, now, free, certifying.held(self._fold))
         if self._closing is not None or n <= 0:
             return
@@ -327,6 +325,8 @@ class Engine:
         if due := stages.retests_due(self._fold)[:n]:
             self._propose(due)
             return
+        if self._nothing_at == len(self._fold.ended):
+            return  # it had nothing to propose, and has learnt nothing since
         view = replace(
             self._fold.view(left, self._parts.space),
             purse=self._purse,
@@ -339,8 +339,10 @@ class Engine:
 
     def _asked(self, answer: asking.Answer) -> None:
         self._recorder.record(*(ev.Noticed(text) for text in answer.notices))
-        if not answer.proposals and answer.idle and not stages.retests_due(self._fold):
-            self._closing = "the policy has nothing left to try"
+        if not answer.proposals:
+            self._nothing_at = len(self._fold.ended)
+            if answer.idle and not stages.retests_due(self._fold):
+                self._closing = "the policy has nothing left to try"
         self._propose(answer.proposals)
 
     def _propose(self, proposals: Sequence[Proposal]) -> None:
@@ -354,7 +356,8 @@ class Engine:
             self._recorder.record(ev.TrialProposed(number, replace(proposal, params=params)))
 
     def _ledger(self) -> Ledger:
-        return afford.ledger(self._fold, self._recorder.journal.elapsed_s, self._bills.held())
+        elapsed_s, asking_now = self._recorder.journal.elapsed_s, "ask" in self._pending
+        return afford.ledger(self._fold, elapsed_s, self._bills.held(), asking=asking_now)
 
     # The end.
 

@@ -132,7 +132,8 @@ def build(config: Mapping[str, Any], registry: Registry, workspace: Path) -> Par
         raise UsageError(
             f"executor {settings.executor['name']!r} has no machine for resources "
             f"cpus={resources.cpus:g} gpus={resources.gpus} gpu_type={resources.gpu_type} "
-            f"memory_gb={resources.memory_gb}: lower `resources` or choose another executor"
+            f"memory_gb={resources.memory_gb} (not just now, or never): lower `resources`, try again later or choose "
+            "another executor"
         )
     return parts
 

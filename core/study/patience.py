@@ -37,6 +37,11 @@ class Patience:
         if short:
             self._short.set()
 
+    @property
+    def hurried(self) -> bool:
+        """Whether the study is stopping."""
+        return self._short.is_set()
+
     def hurry(self) -> None:
         """From now on give up after a few tries (the study is stopping); who waits is woken."""
         self._short.set()
@@ -65,7 +70,9 @@ def persist(action: Callable[[], T], what: str, patience: Patience) -> T:
     NotYet passes through. A SetupError is hopeless: only a person can change it. Raises
     StudyStopped with the last cause.
     """
-    tries, started = 0, time.monotonic()
+    # A wait for a machine is one, whatever else goes wrong meanwhile; an outage is over when something
+    # else is answered. Of each: how many tries, since when.
+    counts: dict[bool, tuple[int, float]] = {}
     while True:
         try:
             return action()
@@ -74,8 +81,12 @@ def persist(action: Callable[[], T], what: str, patience: Patience) -> T:
         except SetupError as error:
             raise StudyStopped(f"{what}: {error}") from error
         except Exception as error:
-            tries += 1
-            waited = time.monotonic() - started
+            stock_out = isinstance(error, OutOfStock)
+            if stock_out:
+                counts.pop(False, None)
+            before, started = counts.get(stock_out, (0, time.monotonic()))
+            tries, waited = before + 1, time.monotonic() - started
+            counts[stock_out] = tries, started
             cause = f"{type(error).__name__}: {error}"
             if patience.over(tries, waited, error):
                 raise StudyStopped(f"{what} after {tries} tries in {waited:.0f} s: {cause}") from error

@@ -1,11 +1,13 @@
 """Reaping: deletes what a study left on its executor and its journal does not know as running."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.contracts import Executor
-from core.errors import OvernightError, StudyBusy, StudyStopped, UsageError
+from core.errors import OvernightError, StudyBusy, StudyStopped
 from core.journal.lock import controller_lock
 from core.journal.store import Journal
 from core.plugins import Registry
@@ -40,9 +42,9 @@ def reap_study(directory: Path, registry: Registry, *, running: bool = False) ->
         with controller_lock(layout.directory), Journal.open(layout.journal, readonly=True) as journal:
             fold = replay(journal, layout.directory)
             live = set() if running else {job.token for job in stages.running_jobs(fold)}
-            executor: Executor = registry.build("executor", fold.config["executor"], workspace=layout.workspace)
+            executor = _executor(registry, fold.config["executor"], layout.workspace)
             deleted = _reap(executor, fold.creation.study_id, live)
-            kept = tuple(token for token in sorted(live) if executor.find(token) is not None)
+            kept = tuple(token for token in sorted(live) if _found(executor, token))
             return Reaping(fold.creation.study_id, str(directory), deleted, kept)
     except StudyBusy as busy:
         return Reaping("", str(directory), skipped=f"{busy}; it reaps by itself")
@@ -51,11 +53,23 @@ def reap_study(directory: Path, registry: Registry, *, running: bool = False) ->
 def reap_orphaned(study: KnownStudy, registry: Registry) -> Reaping:
     """Reap a study whose directory is gone: nobody waits for anything of it. See `reap_study`."""
     with tempfile.TemporaryDirectory(prefix="overnight-reap-") as workspace:
-        try:
-            executor: Executor = registry.build("executor", study.executor, workspace=Path(workspace))
-        except UsageError as error:
-            return Reaping(study.study_id, study.directory, skipped=str(error))
+        executor = _executor(registry, study.executor, Path(workspace))
         return Reaping(study.study_id, study.directory, _reap(executor, study.study_id, set()))
+
+
+def _executor(registry: Registry, node: Mapping[str, Any], workspace: Path) -> Executor:
+    try:
+        built: Executor = registry.build("executor", node, workspace=workspace)
+    except OvernightError:
+        raise
+    except Exception as error:  # its credentials are not there, or it is out of order: a plugin may raise anything
+        raise StudyStopped(f"executor {node.get('name')!r}: {error}") from error
+    return built
+
+
+def _found(executor: Executor, token: str) -> bool:
+    looked = persist(lambda: executor.find(token), f"could not look for {token}", Patience(short=True))
+    return looked is not None
 
 
 def _reap(executor: Executor, owner: str, live: set[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Stages: what each trial needs next, read off the fold; the reason why resume is the same loop."""
 
 from core.contracts import BASELINE, Observation, Proposal, Trial
+from core.errors import StudyStopped
 from core.journal.events import Phase
 from core.journal.fold import Fold, JobRecord, TrialRecord
 from core.study.failures import counts_as_retry
@@ -100,15 +101,18 @@ def evaluated_on(fold: Fold) -> str | None:
     return (job.ended.hardware or None) if job and job.ended and job.ended.state == "succeeded" else None
 
 
-def failures_in_a_row(fold: Fold) -> int:
-    """How many trials failed since the last one that completed."""
+def stop_if_hopeless(fold: Fold, since: int, most: int) -> None:
+    """Raise StudyStopped where `most` trials failed in a row. since: how many had ended when this controller
+    began; what failed before it, a person may have mended."""
     count = 0
-    for number in reversed(fold.ended):
-        status = fold.records[number].trial.status
-        if status == "completed":
-            break
-        count += status == "failed"
-    return count
+    for number in reversed(fold.ended[since:]):
+        trial = fold.records[number].trial
+        if trial.status == "completed":
+            return
+        count += trial.status == "failed"
+        if count >= most:
+            last = fold.records[fold.ended[-1]].trial
+            raise StudyStopped(f"{most} trials failed in a row (max_failures), the last one: {last.error}")
 
 
 def _verdict(trial: Trial) -> str | None:

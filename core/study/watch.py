@@ -129,7 +129,7 @@ def take_steps(watch: JobWatch, chunk: bytes, offset: int) -> list[Step]:
             metrics = {str(name): float(value) for name, value in row["metrics"].items() if value is not None}
             total = None if row.get("total") is None else int(row["total"])
             steps.append(Step(int(row["step"]), total, metrics))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             watch.unreadable += 1
     return steps
 

@@ -1,5 +1,6 @@
 """The provider `basilica`: one deployment of Basilica's for each machine, through basilica-sdk's low-level calls."""
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -88,30 +89,38 @@ class Basilica:
     def quotes(self, gpu_type: str | None, gpus: int, cpus: float, memory_gb: float | None) -> Sequence[Quote]:
         """Kinds of GPUs by price; a kind that is wanted and not listed now is out of stock, not impossible."""
         if gpus == 0:
-            return [Quote(f"basilica, {cpus:g} CPU cores", self._cpu_usd)] if cpus <= 64 else []
+            kind = f"basilica, {cpus:g} CPU cores"
+            return [Quote(kind, self._cpu_usd, cpus=cpus, memory_gb=memory_gb)] if cpus <= 64 else []
         if gpus > 8:
             return []
-        prices: dict[str, float] = {}
-        for offer in self._offers():
+        prices: dict[tuple[str, bool], float] = {}
+        for offer in self._priced():
             kind = str(offer.gpu_type)
             fits = gpu_type is None or gpu_type.lower() in kind.lower()
             if fits and offer.gpu_count >= gpus and bool(offer.is_spot) <= self._spot:
                 price = self._usd if self._usd is not None else float(offer.hourly_rate)
-                prices[kind] = min(price, prices.get(kind, price))
-        found = [Quote(f"basilica {kind} ×{gpus}", price * gpus) for kind, price in prices.items()]
+                there = kind, bool(offer.availability)
+                prices[there] = min(price, prices.get(there, price))
+        found = [
+            Quote(f"basilica {kind} ×{gpus}", price * gpus, None if there else 0, cpus=cpus, memory_gb=memory_gb)
+            for (kind, there), price in prices.items()
+            if there or (kind, True) not in prices
+        ]
         if not found and gpu_type is not None and self._usd is not None:
-            found = [Quote(f"basilica {gpu_type} ×{gpus}", self._usd * gpus, 0)]
-        return sorted(found, key=lambda quote: quote.usd_per_hour)
+            found = [Quote(f"basilica {gpu_type} ×{gpus}", self._usd * gpus, 0, cpus=cpus, memory_gb=memory_gb)]
+        return sorted(found, key=lambda quote: (quote.available == 0, quote.usd_per_hour))
 
     def create(self, name: str, tag: str, quote: Quote, program: Program, ttl_s: float) -> str:
         """See overnight_jobs.provider.Provider. The time-to-live is always set."""
         kind, _, count = quote.hardware.removeprefix("basilica ").rpartition(" ×")
         on_cpu = quote.hardware.startswith("basilica,")
-        cores = float(quote.hardware.split()[1]) if on_cpu else 0.0
         with_gpu = {
             "gpu_count": int(count), "gpu_models": [kind], "spot": True if self._spot else None,
-            "geo": self._geo, "interconnect": self._interconnect, "cpu": "4", "memory": "32Gi",
-        } if not on_cpu else {"cpu": str(max(1, round(cores))), "memory": "8Gi"}  # fmt: skip
+            "geo": self._geo, "interconnect": self._interconnect,
+            "cpu": str(max(4, math.ceil(quote.cpus))), "memory": f"{math.ceil(quote.memory_gb or 32)}Gi",
+        } if not on_cpu else {
+            "cpu": str(max(1, math.ceil(quote.cpus))), "memory": f"{math.ceil(quote.memory_gb or 8)}Gi",
+        }  # fmt: skip
         try:
             made = self._client().create_deployment(
                 instance_name=name,
@@ -214,8 +223,12 @@ class Basilica:
                 self._made = basilica.BasilicaClient(self._api_url or None, token)
             return self._made
 
+    def _priced(self) -> list[Any]:
+        """The whole price list, with what nobody can have just now."""
+        return list(self._read(lambda: self._client().list_secure_cloud_gpus()))
+
     def _offers(self) -> list[Any]:
-        return [offer for offer in self._read(lambda: self._client().list_secure_cloud_gpus()) if offer.availability]
+        return [offer for offer in self._priced() if offer.availability]
 
     def _last_words(self, machine_id: str, reason: str) -> str:
         """Why a container's program ends again and again."""

@@ -11,7 +11,20 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from core import Caps, Diagnosis, Handle, Job, JobState, Manifest, NotYet, Observation, Offer, Reaped, Resources
+from core import (
+    Caps,
+    Diagnosis,
+    Handle,
+    Job,
+    JobState,
+    Manifest,
+    NotYet,
+    Observation,
+    Offer,
+    OutOfStock,
+    Reaped,
+    Resources,
+)
 from overnight_executor_local import diagnosis, order
 from overnight_executor_local.config import LocalConfig
 from overnight_jobs import folder
@@ -39,6 +52,7 @@ class LocalExecutor:
             refuse_wide(self._workspace, config.writable)
         self._gpus = devices.gpu_ids() if config.gpus == "auto" else list(config.gpus)
         auto = len(self._gpus) or min(4, devices.cores())
+        self._gpus_each = 0  # what a job of this study takes, as far as it was asked
         self._slots = max(1, auto if config.slots == "auto" else config.slots)
         threads = config.threads_per_slot
         self._threads = max(1, devices.cores() // self._slots if threads == "auto" else threads)
@@ -48,7 +62,10 @@ class LocalExecutor:
 
     def caps(self) -> Caps:
         """See core.contracts.Executor."""
-        return Caps(slots=self._slots, detached=self._config.detach)
+        slots = self._slots
+        if self._config.slots == "auto" and self._gpus_each > 1:
+            slots = max(1, len(self._gpus) // self._gpus_each)
+        return Caps(slots=slots, detached=self._config.detach)
 
     def offers(self, request: Resources) -> Sequence[Offer]:
         """This machine, free of charge, if it is big enough."""
@@ -56,10 +73,11 @@ class LocalExecutor:
             return []
         if request.memory_gb is not None and request.memory_gb > devices.memory_gb():
             return []
+        self._gpus_each = request.gpus
         names = devices.gpu_names()
         if request.gpu_type and not any(request.gpu_type.lower() in name.lower() for name in names):
             return []
-        return [Offer(self._hardware(request.gpus), available=self._slots)]
+        return [Offer(self._hardware(request.gpus), available=self.caps().slots)]
 
     def diagnose(self) -> Sequence[Diagnosis]:
         """See core.contracts.Diagnoses."""
@@ -219,7 +237,7 @@ class LocalExecutor:
         taken = {gpu for held in self._held.values() for gpu in held} | self._taken_before()
         free = [gpu for gpu in self._gpus if gpu not in taken]
         if len(free) < count:
-            raise RuntimeError(f"{count} GPUs are needed, {len(free)} of {len(self._gpus)} are free")
+            raise OutOfStock(f"{count} GPUs are needed, {len(free)} of {len(self._gpus)} are free")
         self._held[token] = free[:count]
         return free[:count]
 

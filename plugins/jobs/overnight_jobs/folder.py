@@ -39,7 +39,8 @@ def read_stream(folder: Path, stream: str, offset: int) -> tuple[bytes, int]:
 
 
 def bring(folder: Path, outputs: Iterable[str], dest: Path) -> Manifest:
-    """Copy outputs and log into `dest`, which is replaced whole. Links out of the folder stay behind."""
+    """Copy outputs and log into `dest`, which is replaced whole. Links become the files they lead to; those out of
+    the folder, links to folders, and what is no file (a socket, a pipe) stay behind."""
     partial = dest.with_name(f"{dest.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -47,15 +48,17 @@ def bring(folder: Path, outputs: Iterable[str], dest: Path) -> Manifest:
         source = inside(folder, name)
         if not source.exists() or not source.resolve().is_relative_to(folder.resolve()):
             continue
-        target = inside(partial, name)
-        target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, copy_function=_link_or_copy, symlinks=True)
-        else:
-            _link_or_copy(str(source), str(target))
+            inside(partial, name).mkdir(parents=True, exist_ok=True)
+        for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
+            found = path.resolve()
+            if path.is_file() and found.is_relative_to(folder.resolve()):  # regular files, or links to some in here
+                target = partial / path.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link_or_copy(str(found), str(target))
     shutil.rmtree(dest, ignore_errors=True)
     partial.rename(dest)
-    files = sorted(path for path in dest.rglob("*") if path.is_file() and not path.is_symlink())
+    files = sorted(path for path in dest.rglob("*") if path.is_file())
     return Manifest({str(path.relative_to(dest)): digest(path) for path in files})
 
 

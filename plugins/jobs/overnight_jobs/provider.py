@@ -12,11 +12,14 @@ MachineState = Literal["provisioning", "running", "stopped", "gone", "unknown"]
 @dataclass(frozen=True)
 class Quote:
     """A kind of machine and its price. usd_per_hour: of the whole machine, all its GPUs.
-    available: how many at once, None = unknown, 0 = out of stock now."""
+    available: how many at once, None = unknown, 0 = out of stock now. cpus: cores, memory_gb: GiB that
+    were asked for, None = the provider's usual."""
 
     hardware: str
     usd_per_hour: float
     available: int | None = None
+    cpus: float = field(default=1.0, kw_only=True)
+    memory_gb: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
