@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from core import Job, Resources
+import pytest
+
+from core import Job, OutOfStock, Resources
+from core.contracts import Executor
 from core.plugins import discover
 from core.testing import ExecutorConformance
 from overnight_jobs.far import landlock, supervisor_path
@@ -235,3 +238,18 @@ def test_outputs_cannot_lead_out_of_the_job_folder(tmp_path: Path) -> None:
     handle = executor.submit(started, started.token)
     assert eventually(lambda: executor.poll([handle])[0].state == "succeeded")
     assert set(executor.fetch(handle, tmp_path / "out").files) == {"result.json", "log.txt"}
+
+
+def test_jobs_of_two_gpus_are_as_many_as_fit_and_the_next_waits(make: Callable[..., Executor]) -> None:
+    executor = make(gpus=[0, 1, 2, 3])
+    assert executor.caps().slots == 4
+    (offer,) = executor.offers(Resources(gpus=2))
+    assert (executor.caps().slots, offer.available) == (2, 2)
+    jobs = [
+        Job(f"s/{n}/train/a1", "s", ("python", "-c", "import time; time.sleep(60)"), resources=Resources(gpus=2))
+        for n in (1, 2, 3)
+    ]
+    for job in jobs[:2]:
+        executor.submit(job, job.token)
+    with pytest.raises(OutOfStock, match="2 GPUs are needed, 0 of 4 are free"):
+        executor.submit(jobs[2], jobs[2].token)
