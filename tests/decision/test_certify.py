@@ -32,6 +32,20 @@ def test_a_loss_is_never_confirmed_and_a_smaller_loss_is_a_gain() -> None:
     assert certify(1, runs, baseline, DOWN, NOISE).confirmed
 
 
+def test_one_lucky_seed_of_three_confirms_nothing() -> None:
+    """What identical runs with a coin for a reward did: two seeds at the baseline, one far above it."""
+
+    def right(count: int) -> dict[str, float]:
+        return {str(i): float(i < count) for i in range(200)}
+
+    noise = RunNoise(0.07**2, 14.0, 10, 0.07)
+    found = certify(1, [right(9), right(9), right(80)], right(10), UP, noise)
+    assert found.low is not None and found.low > 0, "the interval alone would have it"
+    assert not found.confirmed
+    assert "only 1 of the 3 runs are better than it, so one lucky seed may be all there is" in found.reason
+    assert certify(1, [right(25), right(9), right(80)], right(10), UP, noise).confirmed
+
+
 def test_more_items_do_not_make_up_for_seeds_that_disagree() -> None:
     """Where a paired test on items alone is sure, the seeds' variance is not."""
     runs = [scores(chance, seed, 5000) for seed, chance in enumerate((0.42, 0.30, 0.37), 1)]
