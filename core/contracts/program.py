@@ -3,6 +3,7 @@
 import ast
 import difflib
 import hashlib
+import io
 import os
 import re
 import subprocess
@@ -51,7 +52,7 @@ class Program:
         """The unified diff that makes `other` of this program; "" if they are the same."""
         parts = []
         for name, text in self.files.items():
-            before, after = text.splitlines(keepends=True), other.files[name].splitlines(keepends=True)
+            before, after = (list(io.StringIO(each)) for each in (text, other.files[name]))  # lines as git sees them
             lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
             for line in lines:
                 parts.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
@@ -114,12 +115,12 @@ def patch_hash(patch: str) -> str:
     """A name for what a patch does: the same for the same changed lines, wherever they stand and
     however they are spaced."""
     lines = []
-    for line in patch.splitlines():
+    for line in patch.split("\n"):
         if line.startswith(("+++ ", "--- ")):
             lines.append(line.split("\t")[0].strip())
         elif line.startswith(("+", "-")) and line[1:].strip():
             lines.append(line[0] + " ".join(line[1:].split()))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _git(tree: Path, patch: str, *show: str) -> str:
@@ -165,6 +166,17 @@ def _called_or_defined(tree: ast.AST) -> set[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            found |= {called, called.rpartition(".")[2]}
+            found |= _names(node.func)
     return found
+
+
+def _names(called: ast.expr) -> set[str]:
+    """a.b.c and c of a.b.c(); c alone of what is not reached by names only, such as a().c()."""
+    parts: list[str] = []
+    while isinstance(called, ast.Attribute):
+        parts.append(called.attr)
+        called = called.value
+    if isinstance(called, ast.Name):
+        parts.append(called.id)
+        return {parts[0], ".".join(reversed(parts))}
+    return set(parts[:1])

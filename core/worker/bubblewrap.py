@@ -24,9 +24,11 @@ _KEPT = frozenset(
         "PYTHONUNBUFFERED", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES",
         "ROCM_PATH", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TORCH_HOME", "HF_HUB_CACHE", "OVERNIGHT_CACHE",
         "OVERNIGHT_JOB", "OVERNIGHT_OWNER", "TOKENIZERS_PARALLELISM", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
+        "NVIDIA_REQUIRE_CUDA", "NVIDIA_DISABLE_REQUIRE", "NVIDIA_TF32_OVERRIDE",
     ]
 )  # fmt: skip
+_SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
 def program() -> str:
@@ -43,7 +45,8 @@ def program() -> str:
 def mounts(inside: Path, private: Iterable[str], readable: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
     """Arguments that build the file system. inside: the one folder to write in; its `tmp` and `home`
     stand for /tmp and the home folder. private: names in it that are only read. readable: what is read
-    besides the system and Python. hidden: folders that stay empty even where they lie in one of these."""
+    besides the system and Python. hidden: folders that stay empty even where they lie in one of these,
+    but for what `readable` names in them."""
     home = Path(os.environ.get("HOME") or Path.home())
     made = ["--proc", "/proc", "--dev", "/dev", "--size", str(_SHARED_BYTES), "--tmpfs", "/dev/shm"]
     for pattern in _DEVICES:
@@ -52,17 +55,19 @@ def mounts(inside: Path, private: Iterable[str], readable: Iterable[Path], hidde
     system = [Path(name) for name in _SYSTEM]
     for path in system:
         made += ["--ro-bind-try", str(path), str(path)]
-    # First what is written, so that what lies below it can be put on top.
     made += ["--bind", str(inside / "tmp"), "/tmp"]
-    if home.is_absolute() and home != Path("/") and not _below(home, system):
-        made += ["--bind", str(inside / "home"), str(home)]
-    shown = _outermost([*_python(), *readable])
-    for path in shown:
-        if not _below(path, system):
-            made += ["--ro-bind-try", str(path), str(path)]
-    for path in hidden:
-        if path.exists() and _below(path, shown):
-            made += ["--tmpfs", str(path)]
+    wanted = [*_python(), *readable]
+    put = {path for path in _outermost(wanted) if not _below(path, system)}
+    homes = _homes(home, system, [*system, *put])
+    empty = sorted({place for path in hidden for place in _seen_at(path, [*system, *put])})
+    for cover in (*homes, *empty):
+        put.update(_outermost(path for path in wanted if _below(path, [cover])))
+    layers = [(path, ["--bind", str(inside / "home"), str(path)]) for path in homes]
+    layers += [(path, ["--ro-bind-try", str(path), str(path)]) for path in sorted(put)]
+    layers += [(path, ["--tmpfs", str(path)]) for path in empty]
+    # What lies further inside comes later, on top of what it lies in.
+    for _, arguments in sorted(layers, key=lambda layer: len(layer[0].parts)):
+        made += arguments
     made += ["--bind", str(inside), str(inside)]
     # What was made on the way to these places is memory: nothing may be put there.
     made += ["--remount-ro", "/", "--remount-ro", "/dev"]
@@ -73,19 +78,58 @@ def mounts(inside: Path, private: Iterable[str], readable: Iterable[Path], hidde
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:
     """The variables that a sandboxed training gets: a fixed list, whatever the executor lets through."""
-    kept = {name: value for name, value in env.items() if name in _KEPT or name.startswith(("LC_", "NVIDIA_"))}
+    kept = {name: value for name, value in env.items() if name in _KEPT or _is_locale(name)}
     # There is no network: libraries that would try it first say at once that they cannot.
     kept |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TMPDIR": "/tmp"}
-    hub = env.get("HF_HUB_CACHE") or str(Path(env.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub")
+    hub = env.get("HF_HUB_CACHE") or str(_hf_home(env) / "hub")
     return kept | {"HF_HUB_CACHE": hub, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def caches(env: Mapping[str, str], cache: Path) -> list[Path]:
     """What training reads that was prepared before: the cache of tasks, models of the hub (not its token)."""
-    found = [cache, Path(environment(env)["HF_HUB_CACHE"]).expanduser()]
+    found = [cache, _hub(env)]
     if env.get("TORCH_HOME"):
         found.append(Path(env["TORCH_HOME"]).expanduser())
     return [path.absolute() for path in found]
+
+
+def datasets(env: Mapping[str, str]) -> list[Path]:
+    """Where data sets of the hub lie, as downloaded and as prepared: their test splits are answers."""
+    hub = _hub(env)
+    prepared = Path(env.get("HF_DATASETS_CACHE") or _hf_home(env) / "datasets").expanduser().absolute()
+    if prepared == hub:
+        return [path for path in hub.glob("*") if path.is_dir() and not path.name.startswith("models--")]
+    return [*hub.glob("datasets--*"), prepared]
+
+
+def _hf_home(env: Mapping[str, str]) -> Path:
+    return Path(env.get("HF_HOME") or Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface")
+
+
+def _hub(env: Mapping[str, str]) -> Path:
+    return Path(environment(env)["HF_HUB_CACHE"]).expanduser().absolute()
+
+
+def _is_locale(name: str) -> bool:
+    return name.startswith("LC_") and not any(word in name.upper() for word in _SECRET)
+
+
+def _homes(home: Path, system: list[Path], shown: list[Path]) -> list[Path]:
+    """Where the home folder is to be replaced; nowhere if it holds a part of the system."""
+    real = home.resolve()
+    if not home.is_absolute() or any(_below(path.resolve(), [real]) for path in system):
+        return []
+    outside = set() if _below(home, shown) else {home}
+    return sorted(_seen_at(home, shown) | outside)
+
+
+def _seen_at(path: Path, places: Iterable[Path]) -> set[Path]:
+    """Where a folder is seen when these places are shown, whatever links lead to it or to them."""
+    real = path.resolve()
+    if not os.path.isdir(real):  # noqa: PTH112 - unlike pathlib it says no of what may not be looked at
+        return set()
+    roots = [(place, place.resolve()) for place in places]
+    return {place / real.relative_to(root) for place, root in roots if _below(real, [root])}
 
 
 def _python() -> list[Path]:

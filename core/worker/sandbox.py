@@ -40,12 +40,13 @@ def train(task: Task, spec: WorkerSpec, folder: Path, used_s: float) -> JobResul
     readable = [Path(path).expanduser().absolute() for path in spec.readable]
     reads = [path.absolute() for path in task.training_reads()] if isinstance(task, HasProgram) else []
     shown = [*bubblewrap.caches(os.environ, cache_dir()), *reads, *readable]
+    hidden = [sealed_dir(), *(path for path in bubblewrap.datasets(os.environ) if path not in (*reads, *readable))]
     private = [name for name in (PROGRAM, RESUME) if (folder / name).exists()]
     command = [
         bubblewrap.program(),
         # All namespaces: no network, no processes but its own, which all die with the first of them.
         *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox"),
-        *bubblewrap.mounts(inside, private, shown, [sealed_dir()]),
+        *bubblewrap.mounts(inside, private, shown, hidden),
         *("--bind", str(folder / METRICS), str(inside / METRICS)),
         *("--bind", str(folder / PARTIAL), str(inside / PARTIAL)),
         *("--chdir", str(inside), "--"),

@@ -30,6 +30,47 @@ def test_the_diff_of_two_programs_makes_one_of_the_other() -> None:
     assert PROGRAM.diff(PROGRAM) == ""
 
 
+def test_only_line_feeds_end_the_lines_of_a_diff() -> None:
+    text = "a = 1  # form\x0cfeed\n\x0c\nb = 2  # \x0b \x1c \x85 \u2028 \u2029\nnote = 3 \r 4\nlast = 5\x0c"
+    program = Program({"notes.txt": text})
+    other = Program({"notes.txt": text.replace("2", "7").replace("4", "8").replace("5", "9")})
+    assert program.patched(program.diff(other)).files == other.files
+    one, two = (program.diff(Program({"notes.txt": text.replace("feed", word)})) for word in ("seed", "need"))
+    assert patch_hash(one) != patch_hash(two)
+
+
+@pytest.mark.parametrize("times", [300, 20_000])
+def test_a_long_chain_of_calls_passes_or_is_refused(times: int) -> None:
+    program = Program({"train.py": "x = ''\nprint(1)\n"}, ("print", "x.strip"))
+    other = Program({"train.py": "x = ''\nx.strip()\nprint(x" + ".replace('a', 'b')" * times + ")\n"})
+    if times > 10_000:
+        with pytest.raises(InvalidPatch, match="does not compile"):
+            program.patched(program.diff(other))
+    else:
+        assert program.patched(program.diff(other)).files == other.files
+
+
+@pytest.mark.parametrize(
+    ("call", "counts"),
+    [
+        ("a.b.go()", True),
+        ("make().go()", True),
+        ("make()[0].go()", True),
+        ("make().a.b.go()", False),
+        ("go[0]()", False),
+    ],
+)
+def test_a_required_call_is_found_however_it_is_reached(call: str, counts: bool) -> None:
+    required = "a.b.go" if ".a.b." in call or call.startswith("a.") else "go"
+    program = Program({"train.py": "pass\n"}, (required,))
+    patch = program.diff(Program({"train.py": f"{call}\n"}))
+    if counts:
+        program.patched(patch)
+    else:
+        with pytest.raises(InvalidPatch, match=f"{required} must still be called"):
+            program.patched(patch)
+
+
 @pytest.mark.parametrize(
     "patch",
     [
@@ -91,3 +132,4 @@ def test_a_hash_tells_changes_apart_but_not_their_spacing_or_place() -> None:
     one = diff("RATE = 1", "RATE = 2")
     assert patch_hash(one) == patch_hash(one.replace("+RATE = 2", "+RATE  =  2").replace("-1,6 +1,6", "-7,6 +9,6"))
     assert patch_hash(one) != patch_hash(diff("RATE = 1", "RATE = 3"))
+    assert patch_hash(one) != patch_hash(one.replace("+RATE = 2", "+RATE = '\ud83d'"))

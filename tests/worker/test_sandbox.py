@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from core.contracts import Job, NotYet
+from core.worker import bubblewrap
 from core.worker.result import JobResult, read_result
 from overnight_executor_local.config import LocalConfig
 from overnight_executor_local.executor import LocalExecutor
@@ -232,6 +234,82 @@ def test_further_paths_can_be_shown(machine: Machine) -> None:
     )
     assert result.status == "succeeded"
     assert "42" in log
+
+
+_LOOK = """
+import os, pathlib
+for path in {paths!r}:
+    print(pathlib.Path(path).name, "SEEN" if os.path.exists(path) else "HIDDEN")
+print("score=1")
+"""
+
+
+def test_models_of_the_hub_are_read_and_its_data_sets_are_not(machine: Machine) -> None:
+    hub = machine.home / ".cache" / "hf" / "hub"
+    texts = [hub / name / name[-1] for name in ("models--o--m", "datasets--o--d", "datasets--o--e")]
+    for path in texts:
+        path.parent.mkdir(parents=True)
+        path.write_text("text")
+    look = _LOOK.format(paths=[str(path) for path in texts])
+    _, log = machine.train(look, readable=[str(hub / "datasets--o--e")])
+    assert [line for line in log.splitlines() if line[2:] in ("SEEN", "HIDDEN")] == ["m SEEN", "d HIDDEN", "e SEEN"]
+
+
+def test_data_sets_are_found_wherever_the_caches_are_said_to_be(tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    for name in ("models--o--m", "datasets--o--d", "o___d"):
+        (both / name).mkdir(parents=True)
+    found = bubblewrap.datasets({"HF_HUB_CACHE": str(both), "HF_DATASETS_CACHE": str(both)})
+    assert sorted(path.name for path in found) == ["datasets--o--d", "o___d"]
+    found = bubblewrap.datasets({"HF_HUB_CACHE": str(both), "XDG_CACHE_HOME": "/cache"})
+    assert found == [both / "datasets--o--d", Path("/cache/huggingface/datasets")]
+
+
+@pytest.fixture
+def system() -> Iterator[Path]:
+    """A folder to stand for one of the system's; not below /tmp, which every sandbox has of its own."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        yield Path(name).resolve() / "opt"
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_held_out_answers_and_the_home_folder_are_hidden_in_the_systems_folders_too(
+    system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    (system / "home" / ".cache").mkdir(parents=True)
+    home = tmp_path / "home"
+    if linked:
+        home.symlink_to(system / "home")
+    else:
+        home = system / "home"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(bubblewrap, "_SYSTEM", (*bubblewrap._SYSTEM, str(system)))
+    cache, sealed, inside = home / ".cache" / "ours", system / "ours-sealed", tmp_path / "job" / "inside"
+    tool, secret = system / "tool", home / "secret"
+    for folder in (cache, sealed, inside / "tmp", inside / "home"):
+        folder.mkdir(parents=True)
+    shown, hidden = (cache / "text", tool), (sealed / "text", secret, system / "home" / "secret")
+    for path in (*shown, *hidden):
+        path.write_text("text")
+    look = "; ".join(f"test -e {path} && echo {path}" for path in (*shown, *hidden))
+    command = ["bwrap", *bubblewrap.mounts(inside, [], [cache], [sealed]), "--", "sh", "-c", f"{look}; true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(path) for path in shown]
+
+
+def test_a_home_folder_that_is_a_part_of_the_system_is_left_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for home in ("/", "/usr", "/bin", "/etc"):
+        monkeypatch.setenv("HOME", home)
+        assert str(tmp_path / "home") not in bubblewrap.mounts(tmp_path, [], [], [])
+
+
+def test_variables_of_the_gpu_are_let_through_and_keys_are_not() -> None:
+    given = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_API_KEY": _SECRET, "NVIDIA_NIM_API_KEY": _SECRET}
+    found = bubblewrap.environment({**given, "NVIDIA_NEW": _SECRET, "LC_ALL": "C", "LC_PASSWORD": _SECRET})
+    assert (found["NVIDIA_VISIBLE_DEVICES"], found["LC_ALL"]) == ("all", "C")
+    assert _SECRET not in found.values()
 
 
 _SLEEPER = """

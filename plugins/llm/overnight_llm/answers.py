@@ -7,7 +7,8 @@ from typing import Any
 MAX_ANSWER = 200_000
 """Characters of an answer that are read; what is longer is refused."""
 _STARTS = 200
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Rejected(Exception):
@@ -47,6 +48,11 @@ def plain(text: str, limit: int) -> str:
     """A stranger's text in one harmless line: no control characters, at most `limit` characters."""
     line = " ".join(_CONTROL.sub(" ", text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def encodable(text: str) -> str:
+    """The same text where UTF-8 can write it: halves of surrogate pairs, which models do send, become \ufffd."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def untrusted(text: str, limit: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from core import BudgetSpent, Purse
 from overnight_llm import process
-from overnight_llm.answers import MAX_ANSWER, Rejected, plain
+from overnight_llm.answers import MAX_ANSWER, Rejected, encodable, plain
 from overnight_llm.outcome import Kind, Outcome
 from overnight_llm.prices import Price
 from overnight_llm.settings import Endpoint, LlmSettings
@@ -54,7 +54,8 @@ class Client:
         an object; sent where the model takes one. seed: sent to the provider (most ignore it).
         purse: where the worst case of each call is reserved before and settled after it.
         """
-        question = _Question(self, [dict(message) for message in messages], schema, seed, purse, purpose)
+        sent = [{name: encodable(text) for name, text in message.items()} for message in messages]
+        question = _Question(self, sent, schema, seed, purse, purpose)
         if time.monotonic() < self._rest_until:
             left = self._rest_until - time.monotonic()
             return question.outcome(None, "resting", f"not asked for {left:.0f} s more: it did not answer before")
@@ -176,6 +177,8 @@ class _Question:
         try:
             self.calls += 1
             answer = process.call({"do": "complete", "arguments": arguments}, seconds, self.stopping)
+            if "content" in answer:
+                answer["content"] = encodable(answer["content"])
             if answer.get("kind") in ("busy", "down", "schema", "refused"):
                 cost = 0.0
             elif "content" in answer and answer["tokens_in"] + answer["tokens_out"] > 0:

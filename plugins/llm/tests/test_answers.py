@@ -3,6 +3,7 @@
 import pytest
 
 from overnight_llm import Rejected, json_object, plain, untrusted
+from overnight_llm.answers import encodable
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,10 @@ def test_a_strangers_text_stays_in_its_fence() -> None:
 def test_plain_text_is_one_bounded_line() -> None:
     assert plain("a\n\tb\x00\u202ec", 10) == "a b c"
     assert plain("x" * 50, 10) == "x" * 9 + "…"
+
+
+def test_halves_of_surrogate_pairs_never_reach_what_is_written() -> None:
+    said = json_object('{"lessons": ["\\ud83d small \\udfffsteps \\ud83d\\ude00"]}')["lessons"][0]
+    assert plain(said, 80) == "small steps \U0001f600"
+    assert "\ud83d" not in untrusted("\ud83d", 80)
+    assert encodable("a\ud83db\U0001f600") == "a\ufffdb\U0001f600"

@@ -125,6 +125,13 @@ def test_a_bad_answer_is_sent_back_with_the_reason_at_most_twice(serve: Any) -> 
     assert len(purse.settled) == 3 and sum(purse.settled) == pytest.approx(found.usd)
 
 
+def test_halves_of_surrogate_pairs_are_replaced_before_anything_is_sent(serve: Any) -> None:
+    stub = serve(Say("cut \ud83d"), Say(GOOD))
+    found = client(stub).ask([{"role": "user", "content": "Which \udc00?"}], json_object)
+    assert found.value == {"lr": 0.1} and found.corrections == 1
+    assert stub.prompts[0] == "Which \ufffd?" and "cut \ufffd" in stub.prompts[1]
+
+
 def test_an_answer_cut_off_at_max_tokens_is_said_to_be(serve: Any) -> None:
     stub = serve(Say('{"lr": ', finish="length"), Say(GOOD))
     assert client(stub).ask(ASK, json_object).value == {"lr": 0.1}

@@ -68,6 +68,11 @@ def test_a_persons_text_in_lessons_md_stays_and_is_read(tmp_path: Path) -> None:
     assert path.read_text().count("Best so far: trial 2") == 1
 
 
+def test_a_lesson_that_utf8_cannot_write_is_written_without_what_it_cannot(tmp_path: Path) -> None:
+    assert write_lessons(view(tmp_path, trial(1, 0.3, 1.0, loss="\ud83d")), ["cut \ud83d"]) == ""
+    assert "- cut\n" in (tmp_path / "lessons.md").read_text(encoding="utf-8")
+
+
 def test_a_directory_that_cannot_be_written_is_said_and_no_more(tmp_path: Path) -> None:
     (tmp_path / "lessons.md").mkdir()
     assert "lessons.md could not be written" in write_lessons(view(tmp_path, trial(1, 0.3, 1.0)), [])

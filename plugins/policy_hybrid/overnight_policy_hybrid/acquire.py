@@ -106,5 +106,6 @@ def among(rows: "np.ndarray", known: "np.ndarray", near: float = 1e-6) -> "np.nd
 
     if not len(known):
         return np.zeros(len(rows), dtype=bool)
-    found: np.ndarray = (np.abs(rows[:, None, :] - known[None, :, :]).max(axis=2) <= near).any(axis=1)
+    gaps = np.abs(rows[:, None, :] - known[None, :, :]).max(axis=2, initial=0.0)  # without parameters all are one
+    found: np.ndarray = (gaps <= near).any(axis=1)
     return found

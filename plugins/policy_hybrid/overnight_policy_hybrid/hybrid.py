@@ -140,6 +140,8 @@ class _Turn:
     @property
     def _by_tpe(self) -> bool:
         known = self._known
+        if not known.frame.axes:
+            return False
         categorical = sum(isinstance(param, CategoricalParam) for param in known.space.values())
         return len(known.outcomes) > self._config.gp_trials or categorical > _TPE_SHARE * len(known.space)
 

@@ -206,6 +206,22 @@ def test_a_space_without_a_choice_is_no_obstacle() -> None:
     assert [trial.proposal.params for trial in campaign(make(), space, lambda _: 0.5, 7)] == [{"k": 3}] * 7
 
 
+@pytest.mark.parametrize(
+    ("param", "prior"),
+    [
+        (CategoricalParam(choices=("a",), default="a"), "a"),
+        (IntParam(low=3, high=3, default=3), 3),
+        (FloatParam(low=0.5, high=0.5, default=0.5), 0.5),
+    ],
+)
+def test_a_space_of_one_point_with_prior_points_is_no_obstacle(param: Any, prior: Any) -> None:
+    for options in ({}, {"priors": [{"p": prior}]}, {"priors": [{"p": prior}], "gp_trials": 2}):
+        for score in (0.5, None):
+            done = campaign(make(**options), Space({"p": param}), lambda _, score=score: score, 6)
+            assert [trial.proposal.params for trial in done] == [{"p": prior}] * 6
+            assert score is None or "every point of the space was tried" in done[-1].proposal.rationale
+
+
 def test_past_gp_trials_tpe_takes_over() -> None:
     trials = [scored(i, -loss(params), params) for i, params in enumerate(drawn(NUMBERS, 9), 1)]
     asked = make(gp_trials=8).ask(view(NUMBERS, [*trials, failed(10, PRIORS[0])]), 1)[0]

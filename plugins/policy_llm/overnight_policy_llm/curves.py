@@ -30,7 +30,7 @@ def curve(directory: Path, number: int) -> str:
             for name, value in node["metrics"].items():
                 if isinstance(value, int | float) and math.isfinite(value):
                     series.setdefault(name, []).append(float(value))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue  # a torn last line, or one that training wrote itself
     names = sorted(series, key=lambda name: (_PREFERRED.index(name) if name in _PREFERRED else 9, name))
     if not names:

@@ -71,7 +71,9 @@ class LlmPolicy:
                 if all(distance(view.space, point, other.params) > 0 for other in given):
                     why = f"memory: {view.objective.metric} {score:.4g} in the earlier study {self._earlier.name}"
                     given.append(Proposal(point, rationale=why))
-        return given[view.proposed : view.proposed + n]
+        # The decision rule's retests count among the proposed, and are none of these.
+        ours = sum(not trial.proposal.retest for trial in (*view.trials, *view.running))
+        return given[ours : ours + n]
 
     def _from_model(self, view: StudyView, wanted: int, chosen: list[Proposal]) -> list[Proposal]:
         reader = Reader(view, wanted, chosen)

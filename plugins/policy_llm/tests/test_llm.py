@@ -1,6 +1,7 @@
 """Policy `llm`: what it tells the model, what it takes from an answer, and who proposes when there is none."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from openai_stub import Say, Stub
 
 from core import BudgetView, FloatParam, IntParam, Proposal, Space, StudyView, Trial, build_policy
 from core.testing import trials as synthetic
+from overnight_policy_llm.curves import curve
 
 SPACE = Space({"x": FloatParam(low=-2.0, high=2.0, default=1.5), "k": IntParam(low=1, high=8, default=2)})
 HISTORY = [
@@ -63,6 +65,22 @@ def test_the_model_is_told_what_matters(serve: Any, tmp_path: Path) -> None:
         "trial 4: x=0.9, k=7", "6 trials, $3.50", "Keep k below 6, please.", "I know it.", "Best so far: trial 2",
     ):  # fmt: skip
         assert text in prompt, text
+
+
+def test_numbers_too_large_for_a_curve_are_left_out_of_it(tmp_path: Path) -> None:
+    metrics = tmp_path / "trials" / "0001" / "metrics.jsonl"
+    metrics.parent.mkdir(parents=True)
+    lines = [{"step": step, "metrics": {"loss": loss}} for step, loss in ((1, 10**400), (math.inf, 9), (2, 0.5))]
+    metrics.write_text("\n".join(map(json.dumps, lines)))
+    assert curve(tmp_path, 1) == "loss: 0.5 (2 steps)"
+
+
+def test_half_a_surrogate_pair_in_a_lesson_or_an_error_ends_nothing(serve: Any, tmp_path: Path) -> None:
+    stub = serve(Say(answer({"x": 0.1, "k": 4}, lessons=["\ud83d small steps"])))
+    trials = [*HISTORY[:2], replace(HISTORY[2], error="boom \ud83d")]
+    (found,) = policy(stub).ask(view(trials, directory=tmp_path), 1)
+    assert found.params == {"x": 0.1, "k": 4}
+    assert "- small steps\n" in (tmp_path / "lessons.md").read_text(encoding="utf-8")
 
 
 def test_a_long_history_is_shortened(serve: Any) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from openai_stub import Say
 
-from core import FloatParam, IntParam, Space, StudyView, build_policy, recorded_study
+from core import FloatParam, IntParam, Proposal, Space, StudyView, Trial, build_policy, recorded_study
 from core.plugins import discover
 from core.study.launch import create
 from core.testing.trials import scored, view
+from overnight_llm.memory import Earlier
 from support import study_config
 
 
@@ -48,6 +49,18 @@ def test_an_earlier_study_leaves_its_lessons_and_best_points(
     build_policy({**node, "memory": str(directory)}).ask(replace(where, trials=tuple(done)), 1)
     for told in ("What an earlier study of this task (first) found", "x near 0 is good", "Never trust k=8"):
         assert told in stub.prompts[-1]
+
+
+def test_retests_skip_no_point_of_the_earlier_study(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    best, second = {"x": 0.1, "k": 3}, {"x": 0.2, "k": 4}
+    found = Earlier("first", "", ((best, 0.9), (second, 0.8)))
+    monkeypatch.setattr("overnight_policy_llm.llm.earlier", lambda *_: (found, []))
+    heir = build_policy({"name": "llm", "model": "openai/stub", "api_base": serve().url, "memory": "first"})
+    default = scored(1, 0.5, _space().defaults())
+    again = Trial(2, Proposal(_space().defaults(), retest=True))
+    assert [one.params for one in heir.ask(view(_space(), [default], [again]), 2)] == [best, second]
+    ended = [default, replace(scored(2, 0.5), proposal=again.proposal), scored(3, 0.6, best)]
+    assert [one.params for one in heir.ask(view(_space(), ended), 1)] == [second]
 
 
 def test_a_person_steers_between_proposals_and_conclusions_are_kept(serve: Any, tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ _NAMES = frozenset(
         "CUDA_HOME",
         "CUDA_PATH",
         "CUDA_DEVICE_ORDER",
+        "NVIDIA_VISIBLE_DEVICES",
+        "NVIDIA_DRIVER_CAPABILITIES",
+        "NVIDIA_REQUIRE_CUDA",
+        "NVIDIA_DISABLE_REQUIRE",
+        "NVIDIA_TF32_OVERRIDE",
+        "NCCL_IB_PKEY",  # the number of an InfiniBand partition
         "ROCM_PATH",
         "XDG_CACHE_HOME",
         "HF_HOME",
@@ -38,7 +44,8 @@ _NAMES = frozenset(
         "OVERNIGHT_CACHE",
     ]
 )
-_PREFIXES = ("LC_", "NVIDIA_", "NCCL_")
+_PREFIXES = ("LC_", "NCCL_")
+_SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 JOB = "OVERNIGHT_JOB"
@@ -53,9 +60,13 @@ def job_environment(
     Without GPUs assigned, CUDA_VISIBLE_DEVICES is empty: a trial never takes another's.
     """
     kept = _NAMES | set(keep)
-    env = {name: value for name, value in os.environ.items() if name in kept or name.startswith(_PREFIXES)}
+    env = {name: value for name, value in os.environ.items() if name in kept or _is_harmless(name)}
     env |= {name: str(threads) for name in _THREADS}
     env["CUDA_VISIBLE_DEVICES"] = ",".join(str(gpu) for gpu in gpus)
     env["PYTHONUNBUFFERED"] = "1"
     env["TOKENIZERS_PARALLELISM"] = "false"
     return env | dict(extra) | {JOB: token, OWNER: owner}
+
+
+def _is_harmless(name: str) -> bool:
+    return name.startswith(_PREFIXES) and not any(word in name.upper() for word in _SECRET)
