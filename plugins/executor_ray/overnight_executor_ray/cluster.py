@@ -1,6 +1,6 @@
 """What a Ray cluster has: its nodes, what is free on them, and how many jobs of a kind they hold."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,10 +70,20 @@ def nodes(api: Api) -> list[Node]:
     return found
 
 
-def quotes(known: list[Node], request: Request, wanted: str | None, usd: float, autoscaling: bool) -> list[RayQuote]:
-    """Kinds of nodes that hold a request, those with room first. wanted: a kind of GPU, None = any."""
+def quotes(
+    known: list[Node],
+    request: Request,
+    wanted: str | None,
+    usd: float,
+    autoscaling: bool,
+    expected: Collection[str] = (),
+) -> list[RayQuote]:
+    """Kinds of nodes that hold a request, those with room first. wanted: a kind of GPU, None = any.
+    expected: kinds that an autoscaling cluster has had, and may have again."""
     fitting = [node for node in known if node.holds(request) and _is(node.kind, wanted, request.gpus)]
     kinds = sorted({node.kind if request.gpus else "" for node in fitting})
+    if autoscaling and request.gpus:
+        kinds += sorted(kind for kind in expected if kind not in kinds and _is(kind, wanted, request.gpus))
     if autoscaling and not kinds:
         kinds = [wanted or ""]
     found = []
@@ -92,6 +102,12 @@ def hardware(kind: str, request: Request) -> str:
     if request.gpus:
         return f"{kind or 'GPU'} ×{request.gpus}"
     return f"{request.cpus:g} CPU cores"
+
+
+def kind_of(hardware: str) -> str:
+    """The kind of GPU in such words."""
+    kind = hardware.rpartition(" ×")[0]
+    return "" if kind == "GPU" else kind
 
 
 def demand(quote: RayQuote) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from core import Caps, Diagnosis, SetupError
+from core import Caps, Diagnosis, Handle, Job, SetupError
 from overnight_executor_ray.config import RayConfig
 from overnight_executor_ray.provider import RayProvider
 from overnight_jobs.rented.executor import RentedExecutor
@@ -31,6 +31,12 @@ class RayExecutor(RentedExecutor):
         slots = self._ray.slots()
         most = config.max_slots if slots is None or config.autoscaling else max(1, min(slots, config.max_slots))
         return replace(found, slots=most, elastic=True)  # nodes come and go
+
+    def submit(self, job: Job, token: str) -> Handle:
+        """See core.contracts.Executor."""
+        if job.hardware is not None and job.resources.gpus:
+            self._ray.expect(job.hardware)  # another job of the study had it: its node may be gone since
+        return super().submit(job, token)
 
     def diagnose(self) -> Sequence[Diagnosis]:
         """See core.contracts.Diagnoses."""

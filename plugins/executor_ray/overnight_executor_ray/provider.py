@@ -47,6 +47,7 @@ class RayProvider:
         self._stops: dict[str, float] = {}
         self._ends: dict[str, float] = {}
         self._slots: int | None = None
+        self._expected: set[str] = set()
 
     def diagnose(self) -> Sequence[Diagnosis]:
         """See Provider."""
@@ -68,7 +69,15 @@ class RayProvider:
         15 minutes; where the cluster grows on demand, it has to see the demand."""
         config = self._config
         request = cluster.Request(cpus, gpus, memory_gb, config.resources)
-        return cluster.quotes(cluster.nodes(self.api), request, gpu_type, config.usd_per_hour, config.autoscaling)
+        with self._lock:
+            expected = set(self._expected)
+        known = cluster.nodes(self.api)
+        return cluster.quotes(known, request, gpu_type, config.usd_per_hour, config.autoscaling, expected)
+
+    def expect(self, hardware: str) -> None:
+        """From now on, an autoscaling cluster is asked for GPUs of this kind whether a node has them now or not."""
+        with self._lock:
+            self._expected.add(cluster.kind_of(hardware))
 
     def create(self, name: str, tag: str, quote: Quote, program: Program, ttl_s: float) -> str:
         """See Provider. Ray has no time-to-live for jobs: the server that it runs has."""

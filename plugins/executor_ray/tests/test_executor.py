@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core import SetupError
+from core import Job, OutOfStock, Resources, SetupError
 from core.contracts import Diagnoses
 from core.plugins import discover
 from core.testing.light import heavy_imports, missing_in_yaml
@@ -30,6 +30,29 @@ def test_slots_follow_the_clusters_gpus(tmp_path: Path, dashboard: Any) -> None:
     assert executor.caps().slots == 2, "what it said last"
     assert make(tmp_path, dashboard, max_slots=5).caps().slots == 5
     assert make(tmp_path, dashboard, slots=3).caps().slots == 3
+
+
+def test_a_job_that_is_held_to_a_kind_brings_back_a_node_that_is_gone(
+    tmp_path: Path, dashboard: Any, recorded: Any
+) -> None:
+    """The cluster takes away idle nodes, and the study's next evaluation is to run on what they were."""
+    dashboard.told["POST /api/jobs/"] = [(200, {"submission_id": "x"})]
+    some = Resources(gpus=1)
+
+    def job(hardware: str) -> Job:
+        return Job("s/1/test/a1", "s", ("python", "-V"), resources=some, hardware=hardware, deadline_s=60.0)
+
+    with pytest.raises(OutOfStock):
+        make(tmp_path, dashboard).submit(job("A10 ×1"), "s/1/test/a1")
+    executor = make(tmp_path, dashboard, autoscaling=True)
+    executor.submit(job("A10 ×1"), "s/1/test/a1")
+    assert dashboard.asked[-1][2]["entrypoint_resources"] == {"accelerator_type:A10": 0.001}
+    assert [offer.hardware for offer in executor.offers(some)] == ["A100 ×1", "A10 ×1"]
+    # A study that began without any node, and has named no kind, is held to a GPU of whatever kind.
+    again = make(tmp_path / "other", dashboard, autoscaling=True)
+    again.submit(job("GPU ×1"), "s/1/test/a1")
+    asked = dashboard.asked[-1][2]
+    assert (asked["entrypoint_num_gpus"], asked["entrypoint_resources"]) == (1, None)
 
 
 def test_a_container_image_is_refused_before_anything_is_spent(tmp_path: Path, dashboard: Any) -> None:

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +61,7 @@ class SlurmExecutor:
         self._possible: set[Resources] = set()
         self._lock = threading.Lock()  # over the next one, instant
         self._busy: dict[str, threading.Lock] = {}  # one call at a time that makes or ends a job
+        self._gone_names: set[str] = set()  # folders whose jobs Slurm may be clearing up after for long
 
     def caps(self) -> Caps:
         """What the cluster could run at once of what `offers` was last asked for."""
@@ -136,7 +137,7 @@ class SlurmExecutor:
         place = self._place(handle.token)
         with self._alone(handle.token):
             listed = self._slurm.queue(fresh=not self._ending.begun(place))
-            if alive := [record for record in place.among(listed) if not record.over]:
+            if alive := self._alive(place, place.among(listed)):
                 self._ending.ask(place, alive, grace_s)
                 raise NotYet(handle.token)
             self._gone(place)
@@ -145,11 +146,16 @@ class SlurmExecutor:
         """See core.contracts.Executor. Finds jobs by their names too, where their folders are gone."""
         prefix, keep = order.study_prefix(owner), {order.job_name(owner, token) for token in live}
         found: dict[str, None] = {}  # tokens in order
+
+        def named(name: str) -> JobFolder:
+            return JobFolder(self._workspace / name.removeprefix(prefix))
+
         end = time.monotonic() + _REAP_S
         while True:
             left: dict[str, list[Record]] = {}
             for record in self._slurm.queue(fresh=True):
-                if not record.over and record.name.startswith(prefix) and record.name not in keep:
+                ours = record.name.startswith(prefix) and record.name not in keep
+                if ours and self._alive(named(record.name), [record]):
                     left.setdefault(record.name, []).append(record)
             for place in self._folders():
                 holder, token = place.identity
@@ -159,7 +165,14 @@ class SlurmExecutor:
                         self._gone(place)
             for name, records in left.items():
                 found.setdefault(records[0].comment.partition(" ")[2] or name)
-                self._ending.ask(JobFolder(self._workspace / name.removeprefix(prefix)), records, 0.0)
+                self._ending.ask(named(name), records, 0.0)
+            if time.monotonic() > end:
+                # What a controller before this one has cancelled has no folder, and Slurm may take ever so long.
+                left = {
+                    name: records
+                    for name, records in left.items()
+                    if named(name).path.exists() or not all(record.completing for record in records)
+                }
             if not left:
                 return Reaped(tuple(found))
             if time.monotonic() > end:
@@ -190,8 +203,16 @@ class SlurmExecutor:
         folder.make(place.path, job, order.build(self._config, place.path, job, wanted))
         place.script.write_text(order.script(self._config, far, place.path, job), encoding="utf-8")
 
+    def _alive(self, place: JobFolder, records: Iterable[Record]) -> list[Record]:
+        """Those of a job's records in which something may still run."""
+        left = [record for record in records if not record.over]
+        if all(record.completing for record in left) and (place.path.name in self._gone_names or place.empty):
+            return []
+        return left
+
     def _gone(self, place: JobFolder) -> None:
         place.delete()
+        self._gone_names.add(place.path.name)
         self._ending.forget(place)
         self._watching.forget(place)
 
@@ -204,9 +225,12 @@ class SlurmExecutor:
 
     def _gpu_type(self, request: Resources, kind: str | None) -> str | None:
         """The cluster's word for the GPUs that a job must get, None = any. Raises OutOfStock."""
-        if not request.gpus or (kind is None and request.gpu_type is None):
+        if not request.gpus:
             return None
-        for found in offers.kinds(self._config, self._nodes(), request):
+        nodes = self._nodes()
+        if kind is None and request.gpu_type is None:
+            return offers.told_apart(self._config, nodes, request)
+        for found in offers.kinds(self._config, nodes, request):
             if kind in (None, found.hardware):
                 return found.gpu_type or None
         raise OutOfStock(f"no node of the cluster has {kind or f'{request.gpu_type} ×{request.gpus}'} now")

@@ -86,6 +86,11 @@ class JobFolder:
             said=self._tail("slurm.log"),
         )
 
+    @property
+    def empty(self) -> bool:
+        """Whether its supervisor has seen the last process of the job go, which is the last that it says."""
+        return (files.read(self.path / "exit.json") or {}).get("gone") is True
+
     def outcome(self) -> tuple[Verdict, float] | None:
         """The final verdict that was reached before, and the seconds it ran."""
         known = files.read(self.path / "outcome.json")

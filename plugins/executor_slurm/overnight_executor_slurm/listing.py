@@ -34,6 +34,11 @@ class Record:
         """Whether Slurm has let go of it."""
         return self.state in _ENDED | _BROKEN
 
+    @property
+    def completing(self) -> bool:
+        """Whether Slurm is clearing up after it, which takes as long as an epilog, or for ever on a dead node."""
+        return self.state == "COMPLETING"
+
 
 @dataclass(frozen=True)
 class Node:

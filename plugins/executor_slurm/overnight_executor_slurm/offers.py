@@ -44,6 +44,14 @@ def kinds(config: SlurmConfig, nodes: Sequence[Node], request: Resources) -> lis
     return sorted(kinds, key=lambda kind: -kind.count)
 
 
+def told_apart(config: SlurmConfig, nodes: Sequence[Node], request: Resources) -> str | None:
+    """The type to ask for where any GPU will do, None = any. Where a node has several, a job that took any
+    would not know which it got: the most frequent one is asked for then."""
+    if not any(len(node.gpus) > 1 and kinds(config, [node], request) for node in nodes):
+        return None
+    return next((kind.gpu_type for kind in kinds(config, nodes, request) if kind.gpu_type), None)
+
+
 def hardware(request: Resources, gpu_type: str) -> str:
     """A kind in words."""
     if request.gpus:

@@ -5,6 +5,7 @@ import math
 import shlex
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +143,19 @@ def ship(workspace: Path) -> Path:
     sources = sorted([*supervisor_path().parent.glob("*.py"), Path(__file__).with_name("node.py")])
     whole = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources))
     target = workspace / f".far-{whole.hexdigest()[:16]}"
-    if not target.is_dir():
-        partial = target.with_name(target.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    if target.is_dir():
+        return target
+    workspace.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=workspace))
+    try:
         for path in sources:
             shutil.copy2(path, partial / path.name)
         partial.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another job's submit was quicker
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 

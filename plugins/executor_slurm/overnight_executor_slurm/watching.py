@@ -19,7 +19,7 @@ class Watching:
         self._config, self._slurm = config, slurm
         self._lock = threading.Lock()  # over the dictionaries, instant
         self._odd_since: dict[str, float] = {}
-        self._types: dict[str, str] = {}
+        self._types: dict[str, str | None] = {}
 
     def forget(self, place: JobFolder) -> None:
         """It is gone."""
@@ -74,23 +74,25 @@ class Watching:
         )
 
     def _hardware(self, place: JobFolder) -> str:
-        """The kind of machine it runs on, in the words of `offers`; empty while it has none."""
+        """The kind of machine it runs on, in the words of `offers`; empty while it has none, or nobody knows."""
         told, node = place.order(), place.node()
         if not told or not node:
             return ""
         request = Resources(cpus=told["cores"], gpus=told["gpus"])
         wanted = told["gres"].rpartition(":")[0].partition(":")[2]
-        return offers.hardware(request, wanted if wanted or not request.gpus else self._type_on(place, node))
+        got = wanted if wanted or not request.gpus else self._type_on(place, node)
+        return "" if got is None else offers.hardware(request, got)
 
-    def _type_on(self, place: JobFolder, node: str) -> str:
-        """The GPUs that a job got which took any."""
-        if (known := self._types.get(place.path.name)) is not None:
-            return known
+    def _type_on(self, place: JobFolder, node: str) -> str | None:
+        """The GPUs that a job got which took any, None = it is not known."""
+        name = place.path.name
+        if name in self._types:
+            return self._types[name]
         try:
             nodes = self._slurm.nodes(max_age_s=3600.0)
         except SlurmError:
-            return ""  # asked again with the next look
+            return None  # asked again with the next look
         types = next((list(found.gpus) for found in nodes if found.name == node), [])
         with self._lock:
-            self._types[place.path.name] = types[0] if len(types) == 1 else ""
-        return self._types[place.path.name]
+            self._types[name] = types[0] if len(types) == 1 else None
+            return self._types[name]

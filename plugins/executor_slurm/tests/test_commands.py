@@ -1,12 +1,16 @@
 """Slurm's commands, told apart by what real ones said; here small scripts stand in their place."""
 
 import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from core import Ambiguous, Job, OutOfStock, Resources, SetupError
+from core import Ambiguous, Job, NotYet, OutOfStock, Resources, SetupError
 from core.plugins import discover
+from overnight_executor_slurm import order
 from overnight_executor_slurm.commands import Slurm, SlurmError
 
 _SINFO = "ov1|spot*|idle|4|4000|1:00:00|REQUEUE|(null)|gpu:a100:2"
@@ -150,3 +154,120 @@ def test_a_refused_job_leaves_nothing_and_a_taken_one_is_remembered(says, tmp_pa
     assert {"--qos=low", "--exclude=ov7", "--reservation=night", "--export=ALL"} <= {*said}
     (script,) = (tmp_path / "work").glob("s_*/batch.sh")
     assert "/opt/python -I -S" in script.read_text()
+
+
+def job_of(token: str, **more) -> Job:
+    return Job(token, "s", ("python", "-V"), deadline_s=600.0, **more)
+
+
+@pytest.fixture
+def build(says, tmp_path: Path):
+    """build() → an executor whose cluster takes every job."""
+    says("sinfo", f"echo '{_SINFO}'")
+    says("sbatch", "echo 42")
+    return lambda **options: discover().build(
+        "executor", {"name": "slurm", "confine": "off", **options}, workspace=tmp_path / "work"
+    )
+
+
+def completing(says, owner: str, token: str, folder: Path) -> None:
+    line = f"42|COMPLETING|ov1|0:16|N/A|{order.job_name(owner, token)}|overnight {token}|None|{folder}"
+    says("squeue", f"echo '{line}'")
+
+
+def test_a_job_that_slurm_clears_up_after_for_long_is_gone_once_its_supervisor_says_so(
+    says, build, tmp_path: Path
+) -> None:
+    """A slow epilog, or a node that died after the job's end."""
+    executor = build()
+    says("scancel", "")
+    token = "s/1/train/a1"
+    handle = executor.submit(job_of(token), token)
+    place = tmp_path / "work" / handle.id
+    completing(says, "s", token, place)
+    with pytest.raises(NotYet):
+        executor.cancel(handle, 0.0)
+    (place / "exit.json").write_text('{"exit_code": 0, "reason": "", "seconds": 1.0, "gone": false}')
+    with pytest.raises(NotYet):
+        executor.cancel(handle, 0.0)
+    (place / "exit.json").write_text('{"exit_code": 0, "reason": "", "seconds": 1.0, "gone": true}')
+    executor.cancel(handle, 0.0)
+    assert not place.exists()
+    executor.cancel(handle, 0.0)
+    assert executor.reap("s", ()).tokens == ()
+
+
+def test_reap_takes_what_slurm_clears_up_after_and_does_not_wait_for_ever(
+    says, build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = build()
+    says("scancel", "")
+    token = "s/1/train/a1"
+    handle = executor.submit(job_of(token), token)
+    place = tmp_path / "work" / handle.id
+    completing(says, "s", token, place)
+    monkeypatch.setattr("overnight_executor_slurm.executor._REAP_S", 0.0)
+    with pytest.raises(SlurmError, match="still there"):
+        executor.reap("s", ())
+    (place / "exit.json").write_text('{"exit_code": 0, "reason": "", "seconds": 1.0, "gone": true}')
+    assert executor.reap("s", ()).tokens == (token,)
+    assert not place.exists()
+    assert build().reap("s", ()).tokens == (token,), "a new controller has no folder to read"
+
+
+_MIXED = "ov1|spot*|idle|16|64000|1:00:00|OFF|(null)|gpu:a100:2,gpu:1g.5gb:7"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [([_MIXED], "gpu:1g.5gb:1"), ([_MIXED, _SINFO.replace("ov1", "ov2")], "gpu:1g.5gb:1"), ([_SINFO], "gpu:1"),
+     ([_SINFO, _SINFO.replace("ov1", "ov2").replace("a100", "h100")], "gpu:1"),
+     ([_SINFO.replace("a100:2", "2,gpu:h100:1")], "gpu:h100:1")],
+)  # fmt: skip
+def test_a_kind_of_gpu_is_asked_for_where_nobody_could_say_which_a_job_got(
+    says, build, nodes: list[str], expected: str
+) -> None:
+    says("sinfo", "\n".join(f"echo '{node}'" for node in nodes))
+    executor = build()
+    some = Resources(gpus=1)
+    executor.submit(job_of("s/1/train/a1", resources=some), "s/1/train/a1")
+    assert f"--gres={expected}" in says.calls("sbatch")[-1].split()
+    hardware = f"{expected.split(':')[1]} ×1"
+    if expected.count(":") == 2:
+        executor.submit(job_of("s/1/test/a1", resources=some, hardware=hardware), "s/1/test/a1")
+        assert f"--gres={expected}" in says.calls("sbatch")[-1].split()
+        assert hardware in [offer.hardware for offer in executor.offers(some)]
+
+
+def test_a_kind_that_nobody_knows_is_not_reported_as_one(says, build, tmp_path: Path) -> None:
+    executor = build()
+    token = "s/1/train/a1"
+    handle = executor.submit(job_of(token, resources=Resources(gpus=1)), token)
+    place = tmp_path / "work" / handle.id
+    (place / "node.json").write_text('{"job": "42", "node": "ov1"}')
+    (place / "result.json").write_text("{}")
+    (place / "exit.json").write_text('{"exit_code": 0, "reason": "", "seconds": 1.0, "gone": true}')
+    assert executor.poll([handle])[0].hardware == "a100 ×1"
+    for line in (_MIXED, _SINFO.replace("ov1", "ov2")):
+        says("sinfo", f"echo '{line}'")
+        assert build().poll([handle])[0].hardware == ""
+    says("sinfo", "exit 1")
+    assert build().poll([handle])[0].hardware == ""
+
+
+def test_two_first_submits_at_once_leave_one_whole_set_of_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meet, copied = threading.Barrier(2), shutil.copy2
+
+    def copy(source: Path, target: Path) -> None:
+        if source.name == "supervisor.py":
+            meet.wait(20)  # both are in the middle of it
+        copied(source, target)
+
+    monkeypatch.setattr("overnight_executor_slurm.order.shutil.copy2", copy)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(order.ship, [tmp_path / "work"] * 2)
+    assert one == other
+    assert list((tmp_path / "work").iterdir()) == [one]
+    assert {"node.py", "supervisor.py", "files.py"} <= {path.name for path in one.iterdir()}

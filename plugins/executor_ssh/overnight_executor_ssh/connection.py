@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import asyncssh
 
@@ -18,11 +19,14 @@ from overnight_jobs.far_side import FarGone
 _ALIVE_S, _ALIVE_TIMES = 5, 2
 # sshd allows ten channels on a connection unless it is told otherwise.
 _CHANNELS = 8
+# Of those, transfers leave some to questions: files may take hours, and who is asked is not silent meanwhile.
+_TRANSFERS = 4
 _COOL_S = 3.0
 
 logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 Process = asyncssh.SSHClientProcess[bytes]
+Kind = Literal["question", "work", "transfer"]
 
 
 class Refused(SetupError):
@@ -48,19 +52,24 @@ class Answer:
 
 
 class Connection:
-    """One SSH connection; all its methods run in the event loop of `background`."""
+    """One SSH connection; all its methods run in the event loop of `background`. asked: called whenever
+    a question is on its way to the host."""
 
-    def __init__(self, host: HostSettings, config: SshConfig) -> None:
-        self._host, self._config = host, config
+    def __init__(self, host: HostSettings, config: SshConfig, asked: Callable[[], None]) -> None:
+        self._host, self._config, self._asked = host, config, asked
         self._made: asyncssh.SSHClientConnection | None = None
         self._lock = asyncio.Lock()
         self._channels = asyncio.Semaphore(_CHANNELS)
+        self._transfers = asyncio.Semaphore(_TRANSFERS)
         self._failed: tuple[float, FarGone | Refused] | None = None
 
     @contextlib.asynccontextmanager
-    async def channel(self) -> AsyncIterator[None]:
-        """A place among the few channels that may be open at once."""
-        async with self._channels:
+    async def channel(self, kind: Kind) -> AsyncIterator[None]:
+        """A place among the few channels that may be open at once. kind: a question has an answer soon;
+        work takes its time on the host; a transfer moves files."""
+        async with self._transfers if kind == "transfer" else contextlib.nullcontext(), self._channels:
+            if kind == "question":
+                self._asked()
             yield
 
     async def process(self, command: str) -> Process:
@@ -74,15 +83,15 @@ class Connection:
 
     async def run(self, command: str, data: bytes = b"", timeout_s: float = 60.0) -> Answer:
         """Run a command to its end, with bytes on its standard input. Raises FarGone, Refused."""
-        async with self.channel():
-            process = await self.process(command)
-            with self._translated():
-                try:
-                    out, err = await asyncio.wait_for(process.communicate(data), timeout_s)
-                finally:
-                    process.close()
-        code = process.exit_status
-        return Answer(-1 if code is None else code, out or b"", err or b"")
+        process = await self.process(command)
+        with self._translated():
+            try:
+                out, err = await asyncio.wait_for(process.communicate(data), timeout_s)
+            finally:
+                process.close()
+        if process.exit_status is None:
+            raise FarGone(f"{self._host.name}: the connection broke before a command there ended")
+        return Answer(process.exit_status, out or b"", err or b"")
 
     @property
     def made(self) -> bool:
@@ -148,6 +157,12 @@ class Connection:
             raise Refused(
                 f"{name}: a key or known_hosts file cannot be read ({error})",
                 "set executor.key and executor.known_hosts to files of yours, a locked key's to the ssh agent's",
+            ) from None
+        except ValueError as error:
+            place = config.known_hosts or "~/.ssh/known_hosts"
+            raise Refused(
+                f"{name}: the settings of ssh here cannot be understood ({error or type(error).__name__})",
+                f"mend that line of ~/.ssh/config or {place}, or set executor.known_hosts to a file without it",
             ) from None
         except TimeoutError:
             raise FarGone(f"{name} did not answer in time") from None

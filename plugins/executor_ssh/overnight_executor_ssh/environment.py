@@ -5,10 +5,10 @@ import json
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from overnight_executor_ssh.config import HostSettings, SshConfig
-from overnight_executor_ssh.transport import Base, SshTransport
+from overnight_executor_ssh.transport import Base, SshTransport, marked
 from overnight_jobs import requirements
 from overnight_jobs.far_side import FarGone
 
@@ -95,7 +95,7 @@ class Environment:
     def _checked(self) -> Readiness:
         base, wanted = self._transport.base(), requirements.modules()
         answer = self._transport.python(_CHECK, json.dumps([*_ALWAYS, *wanted]).encode(), base.python)
-        found = _told(answer.out)
+        found = next((each for each in marked(answer.out) if isinstance(each, dict)), None)
         if found is None:
             raise FarGone(f"{self._host.name}: {base.python} does not run: {answer.said()}")
         missing = tuple(sorted({wanted.get(module, module) for module in found["missing"]}))
@@ -107,10 +107,3 @@ class Environment:
             )
             return Readiness("failed", base.python, said, todo, missing)
         return Readiness("ready", base.python, missing=missing)
-
-
-def _told(out: bytes) -> dict[str, Any] | None:
-    for line in out.decode(errors="replace").splitlines():
-        if line.startswith("overnight:"):
-            return dict(json.loads(line.removeprefix("overnight:")))
-    return None

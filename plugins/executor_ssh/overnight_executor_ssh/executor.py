@@ -141,7 +141,7 @@ class SshExecutor:
         host = self._hosts.get(record.host) if record is not None else None
         if record is not None and record.started and host is not None and not self._hopeless(record, host):
             try:
-                brought = host.ask(lambda far: far.fetch(record.slug, dest), long=True)
+                brought = host.ask(lambda far: far.fetch(record.slug, dest), "transfer")
                 names = {name.partition("/")[0] for name in brought.files}
                 if not self._over(record) or names & set(record.job["mirrored"]):
                     return brought

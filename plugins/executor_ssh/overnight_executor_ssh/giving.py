@@ -90,7 +90,7 @@ class Giver:
         if record is None or host is None or record.started or not record.takes_a_place:
             return None
         try:
-            ready = host.attempt(host.environment.look)
+            ready = host.ready()
             if ready.state == "failed":
                 return self._elsewhere(record, f"{ready.said}; {ready.todo}")
             if ready.state == "installing":
@@ -113,7 +113,7 @@ class Giver:
         entries = self._hasher.manifest(job.files)
         bundle = self._code()
         self._said[record.token] = f"{host.name}: its files are being sent"
-        host.ask(lambda far: far.send([*entries.values(), bundle]), long=True)
+        host.ask(lambda far: far.send([*entries.values(), bundle]), "transfer")
         host.learn()
         order = orders.order(
             job,
@@ -133,7 +133,7 @@ class Giver:
             if latest is None or latest.given_up:
                 return  # it was cancelled meanwhile
             self._records.change(record.token, sent=True)
-            host.ask(lambda far: far.start(order), long=True)
+            host.ask(lambda far: far.start(order), "work")
             self._records.change(record.token, started=True)
         self._said.pop(record.token, None)
 

@@ -4,14 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from core import Resources
 from overnight_executor_ssh.background import spawn
 from overnight_executor_ssh.config import HostSettings, SshConfig
-from overnight_executor_ssh.connection import Refused
-from overnight_executor_ssh.environment import Environment
-from overnight_executor_ssh.transport import SshTransport
+from overnight_executor_ssh.connection import Kind, Refused
+from overnight_executor_ssh.environment import Environment, Readiness
+from overnight_executor_ssh.transport import SshTransport, Way
 from overnight_jobs.far_side import FarError, FarGone, FarSide
 
 T = TypeVar("T")
@@ -30,27 +30,25 @@ class Host:
     def __init__(self, host: HostSettings, config: SshConfig) -> None:
         self.settings = config.of(host)
         self.name = host.name
-        self.transport = SshTransport(self.settings, config)
+        self.transport = SshTransport(self.settings, config, self._listen)
         self.environment = Environment(self.settings, config, self.transport)
         self.facts: dict[str, Any] | None = None
         self.facts_at = 0.0
         self.trouble = ""
         self.refused: Refused | None = None
         self._threads = config.threads_per_slot
-        self._far = FarSide(self.transport)
+        self._far: dict[Kind, FarSide] = {kind: FarSide(Way(self.transport, kind)) for kind in get_args(Kind)}
         self._lock = threading.Lock()
         self._quiet_since: float | None = None
         self._preparing: Future[Any] | None = None
 
-    def ask(self, work: Callable[[FarSide], T], *, long: bool = False) -> T:
-        """Ask the host's agent. long: it moves files, and to wait for that is no silence.
+    def ask(self, work: Callable[[FarSide], T], kind: Kind = "question") -> T:
+        """Ask the host's agent. kind: see Connection.channel; only to wait for a question's answer is silence.
         Raises FarGone (also where a person has to act: see `refused`), FarError."""
-        return self.attempt(lambda: work(self._far), long=long)
+        return self.attempt(lambda: work(self._far[kind]))
 
-    def attempt(self, work: Callable[[], T], *, long: bool = False) -> T:
+    def attempt(self, work: Callable[[], T]) -> T:
         """Do what needs the host, and remember whether it answered."""
-        if not long:
-            self._listen()
         try:
             found = work()
         except FarGone as error:
@@ -80,6 +78,11 @@ class Host:
         with self._lock:
             if (known is None or known.state == "installing") and (self._preparing is None or self._preparing.done()):
                 self._preparing = spawn(self.attempt, self.environment.look)
+
+    def ready(self) -> Readiness:
+        """How far its environment is, asked where that may have changed. Raises FarGone, FarError, SetupError."""
+        known = self.environment.known  # no answer of the host's: to take it for one would hide that there is none
+        return known if known is not None and known.state != "installing" else self.attempt(self.environment.look)
 
     def silent_s(self) -> float:
         """Seconds since the first of the questions that had no answer (yet); 0 = the last one had."""

@@ -9,10 +9,10 @@ import re
 import shlex
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import asyncssh
 
@@ -20,9 +20,11 @@ import overnight_executor_ssh.far
 import overnight_jobs.far
 from overnight_executor_ssh.background import loop, wait
 from overnight_executor_ssh.config import HostSettings, SshConfig
-from overnight_executor_ssh.connection import Answer, Connection, Process, Refused
+from overnight_executor_ssh.connection import Answer, Connection, Kind, Process, Refused
 from overnight_jobs.far.install import MARK
 from overnight_jobs.far_side import FarGone
+
+T = TypeVar("T")
 
 _CHUNK = 1 << 18
 _GREETING_START = b"overnight-session "
@@ -55,32 +57,45 @@ class Base:
     root: str
 
 
-class SshTransport:
-    """One host's agent. Thread-safe; the programs are placed when they are missed."""
+@dataclass(frozen=True)
+class Way:
+    """A transport for one kind of what is asked of a host."""
 
-    def __init__(self, host: HostSettings, config: SshConfig) -> None:
+    transport: "SshTransport"
+    kind: Kind
+
+    def exchange(self, message: BinaryIO) -> BinaryIO:
+        """See overnight_jobs.far_side.Transport."""
+        return self.transport.exchange(message, self.kind)
+
+
+class SshTransport:
+    """One host's agent. Thread-safe; the programs are placed when they are missed. asked: called, in the
+    event loop, whenever a question is on its way to the host."""
+
+    def __init__(self, host: HostSettings, config: SshConfig, asked: Callable[[], None]) -> None:
         self._host = host
         self._idle: list[Process] = []
         self._base: Base | None = None
         self._packed, self._digest = packed()
-        self._connection = Connection(host, config)
+        self._connection = Connection(host, config, asked)
         self.sent = self.taken = 0  # bytes of questions and answers, for whoever wants to know what travels
 
-    def exchange(self, message: BinaryIO) -> BinaryIO:
-        """See overnight_jobs.far_side.Transport."""
-        return wait(self._exchange(message))
+    def exchange(self, message: BinaryIO, kind: Kind) -> BinaryIO:
+        """See overnight_jobs.far_side.Transport; kind: see Connection.channel."""
+        return wait(self._exchange(message, kind))
 
     def base(self) -> Base:
         """Which Python the host has, and where its root folder is. Raises FarGone, Refused."""
-        return wait(self._found())
+        return wait(self._question(self._found()))
 
     def program(self, name: str, arguments: list[str], order: dict[str, Any]) -> dict[str, Any]:
         """What one of the placed programs answers to an order. Raises FarGone, Refused."""
-        return wait(self._program(name, arguments, json.dumps(order).encode()))
+        return wait(self._question(self._program(name, arguments, json.dumps(order).encode())))
 
     def python(self, script: str, data: bytes, python: str) -> Answer:
         """Run a short script on the host with an interpreter of its. Raises FarGone, Refused."""
-        return wait(self._connection.run(_line(python, "-c", script), data))
+        return wait(self._question(self._connection.run(_line(python, "-c", script), data)))
 
     def close(self) -> None:
         """Give the connection back; may be called from any thread."""
@@ -89,10 +104,14 @@ class SshTransport:
 
     # Inside: all of it runs in the event loop.
 
-    async def _exchange(self, message: BinaryIO) -> BinaryIO:
+    async def _question(self, work: Coroutine[Any, Any, T]) -> T:
+        async with self._connection.channel("question"):
+            return await work
+
+    async def _exchange(self, message: BinaryIO, kind: Kind) -> BinaryIO:
         taken = tempfile.SpooledTemporaryFile(8 << 20)  # noqa: SIM115 - the caller closes it
         try:
-            async with self._connection.channel():
+            async with self._connection.channel(kind):
                 session = await self._session()
                 with _closing_unless_done(session, self._host.name) as done:
                     whole = await self._ask(session, message, taken)
@@ -158,9 +177,14 @@ class SshTransport:
             probe = f'"$p" -I -S -c {shlex.quote(_PROBE)}'
             script = f'for p in {names}; do command -v "$p" >/dev/null 2>&1 && {probe} && exit 0; done; exit 3'
             answer = await self._connection.run(_line("sh", "-c", script))
-            found = _marked(answer.out)
+            found = [each for each in marked(answer.out) if isinstance(each, list) and len(each) == 3]
             if answer.code != 0:
                 raise Refused(_no_python(self._host.name, wanted, found, answer), "install one or set executor.python")
+            if not found:
+                said = f"{self._host.name}: what our commands print there does not come back ({answer.said()})"
+                raise Refused(
+                    said, f"see what `ssh {self._host.host} echo hello` prints, and mend what the login shell does"
+                )
             python, version, home = found[-1]
             root = self._host.root or "~/.overnight"
             root = f"{home}/{root[2:]}" if root.startswith("~/") else root if root.startswith("/") else f"{home}/{root}"
@@ -180,10 +204,10 @@ class SshTransport:
         if answer.code == 2 and not answer.out:  # the interpreter's own code for a program that is not there
             await self._place(base)
             answer = await self._connection.run(command, data)
-        found = _marked(answer.out)
+        found = [each for each in marked(answer.out) if isinstance(each, dict)]
         if answer.code != 0 or not found:
             raise FarGone(f"{self._host.name}: {name} failed: {answer.said()}")
-        return dict(found[-1])
+        return found[-1]
 
     def _folder(self, base: Base) -> str:
         return f"{base.root}/far/{self._digest[:16]}"
@@ -223,7 +247,7 @@ async def _greeted(session: Process) -> bool:
     heard = 0
     while line := await session.stdout.readline():
         heard += len(line)
-        if line.startswith(_GREETING_START):
+        if _GREETING_START in line:
             return True
         if heard > _MOST_NOISE:
             return False
@@ -234,8 +258,16 @@ def _line(*words: str) -> str:
     return " ".join(shlex.quote(word) for word in words)
 
 
-def _marked(out: bytes) -> list[Any]:
-    return [json.loads(said) for said in re.findall(rf"^{MARK}(.*)$", out.decode(errors="replace"), re.MULTILINE)]
+def marked(out: bytes) -> list[Any]:
+    """What our programs said behind the mark, a value for each line that has any. A login shell may have
+    left a line of its own open before it."""
+    found = []
+    for line in out.decode(errors="replace").splitlines():
+        for mark in re.finditer(MARK, line):
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line[mark.end() :]))
+                break
+    return found
 
 
 def _no_python(name: str, wanted: str, found: list[Any], answer: Answer) -> str:

@@ -83,7 +83,7 @@ class Watch:
         names = list(record.job["mirrored"])
         target = self._records.mirror(record.token)
         incoming = target.with_suffix(".incoming")
-        host.ask(lambda far: far.fetch(record.slug, incoming, names), long=True)
+        host.ask(lambda far: far.fetch(record.slug, incoming, names), "transfer")
         if any((incoming / name).exists() for name in names) and self._records.read(record.token) is not None:
             shutil.rmtree(target, ignore_errors=True)
             incoming.rename(target)

@@ -11,6 +11,7 @@ from ssh_jobs import eventually, gone, job, token, until
 
 from core import OutOfStock, Resources, SetupError
 from core.contracts import Executor
+from overnight_executor_ssh.background import spawn
 from overnight_jobs.far import processes
 from overnight_jobs.far.environment import JOB
 from overnight_jobs.far_side import FarGone
@@ -47,8 +48,6 @@ def test_a_fetch_whose_connection_is_cut_leaves_nothing_half_and_is_done_again_w
     assert until(executor, handle).state == "succeeded"
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "earlier").write_text("kept until the whole is there")
-    from overnight_executor_ssh.background import spawn
-
     fetching = spawn(executor.fetch, handle, tmp_path / "out")
     assert eventually(lambda: any((tmp_path / "far").glob("pack-*")) or fetching.done())
     transport: Any = executor._hosts[sshd.name].transport  # type: ignore[attr-defined]
@@ -105,7 +104,7 @@ def test_cancel_leaves_no_process_not_even_a_detached_one(make: Make, sshd: Sshd
     def alive() -> list[int]:
         return processes.marked(lambda env: env.get(JOB) == token(1))
 
-    assert len(alive()) >= 4
+    assert eventually(lambda: len(alive()) >= 4)
     assert eventually(lambda: gone(executor, handle))
     assert alive() == []
     assert list((tmp_path / "far" / "jobs").iterdir()) == []
@@ -149,6 +148,38 @@ def test_a_key_that_the_host_does_not_know_is_said(make: Make, sshd: Sshd, tmp_p
     absent = make(sshd.keys, hosts=[sshd.name], key=str(tmp_path / "nowhere"), root=str(tmp_path / "far"))
     with pytest.raises(SetupError, match="cannot be read"):
         absent.offers(Resources())
+
+
+def test_files_of_ssh_that_cannot_be_understood_are_said(
+    make: Make, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = tmp_path / "known_hosts"
+    hosts.write_text("nonsense\n" + sshd.keys.known_hosts.read_text())
+    executor: Any = make(sshd.keys, hosts=[sshd.name], known_hosts=str(hosts), root=str(tmp_path / "far"))
+    with pytest.raises(SetupError, match=r"Invalid known hosts entry: nonsense.*~/\.ssh/config or .*known_hosts"):
+        executor.offers(Resources())
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Host *\n  Port many\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    executor = make(sshd.keys, hosts=[sshd.name], root=str(tmp_path / "far"))
+    with pytest.raises(SetupError, match=r"config line 2: Invalid Port.*~/\.ssh/config"):
+        executor.offers(Resources())
+    (found,) = executor.diagnose()
+    assert (found.level, "~/.ssh/config" in found.todo) == ("fail", True)
+
+
+def test_a_connection_that_breaks_at_the_first_question_says_nothing_of_python(
+    make: Make, sshd: Sshd, tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text(f"#!/bin/sh\ntouch {tmp_path}/began; exec sleep 600\n")
+    slow.chmod(0o755)
+    executor: Any = make(sshd.keys, hosts=[sshd.name], python=str(slow), root=str(tmp_path / "far"))
+    asked = spawn(executor.offers, Resources())
+    assert eventually((tmp_path / "began").exists)
+    sshd.cut()
+    with pytest.raises(SetupError, match=r"can be reached: .*the connection broke"):
+        asked.result(60)
 
 
 def test_no_host_and_hosts_that_nobody_can_reach_are_said_before_anything_starts(
@@ -206,9 +237,17 @@ def test_gpus_that_another_study_holds_are_out_of_stock(own: Sshd, make: Make, t
     assert until(other, other.submit(again, again.token)).state == "succeeded"
 
 
-def test_a_login_shell_that_talks_does_not_disturb(own: Sshd, make: Make) -> None:
-    (own.folder / ".bashrc").write_text("echo Welcome to gpu1; echo '{\"body\": 3}'; echo warning >&2\n")
+@pytest.mark.parametrize("last", ["echo", "printf 'overnight: no line of its own > '"])
+def test_a_login_shell_that_talks_does_not_disturb(own: Sshd, make: Make, last: str) -> None:
+    (own.folder / ".bashrc").write_text(f"echo Welcome to gpu1; echo '{{\"body\": 3}}'; echo warning >&2; {last}\n")
     executor = make(own.keys, hosts=[own.name])
     handle = executor.submit(job(_GOOD), token(1))
     assert until(executor, handle).state == "succeeded"
     assert (own.folder / ".overnight" / "jobs").is_dir(), "the default is a folder of the home there"
+
+
+def test_a_login_shell_that_swallows_what_is_printed_is_said(own: Sshd, make: Make) -> None:
+    (own.folder / ".bashrc").write_text("exec >/dev/null\n")
+    executor = make(own.keys, hosts=[own.name])
+    with pytest.raises(SetupError, match=r"does not come back.*echo hello"):
+        executor.offers(Resources())
