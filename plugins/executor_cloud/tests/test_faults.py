@@ -1,5 +1,6 @@
 """What the provider does wrong, and what becomes of the job: one fresh machine, one bill, no orphan."""
 
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,10 +15,11 @@ from basilica_options import TOKEN
 from core import Ambiguous, Handle, Job, NotYet, Observation, OutOfStock, Resources, SetupError
 from core.contracts import TERMINAL, Executor
 from overnight_executor_cloud.basilica import Basilica
-from overnight_jobs.far_side import FarGone
+from overnight_jobs import code as bundles
+from overnight_jobs.far_side import FarGone, FarSide
 from overnight_jobs.provider import ProviderError
 from overnight_jobs.rented import executor as rented
-from overnight_jobs.rented import records
+from overnight_jobs.rented import records, work
 
 GOOD = "open('result.json', 'w').write('{}')"
 SLEEP = "import time; time.sleep(600)"
@@ -401,3 +403,120 @@ def test_what_the_image_lacks_is_installed_before_the_job_and_it_is_said(
     assert lost.state == "lost"
     assert "No matching distribution found for no-such-package" in lost.reason
     gone(broken, Handle("c/2/train/a1", "?"))
+
+
+class SlowCopies:
+    """Makes every copy of a checkpoint take at least some seconds, or until it may end; counts them, and the
+    questions that are answered meanwhile."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, s: float) -> None:
+        self.under_way = self.most = self.ended = self.asked = 0
+        self.go = threading.Event()
+        fetch, poll = FarSide.fetch, FarSide.poll
+
+        def slow(far: FarSide, slug: str, dest: Path, names: Any = ()) -> Any:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            found = fetch(far, slug, dest, names)
+            self.go.wait(s)
+            self.under_way -= 1
+            self.ended += 1
+            return found
+
+        def asked(far: FarSide, slugs: Any) -> Any:
+            self.asked += self.under_way
+            return poll(far, slugs)
+
+        monkeypatch.setattr(FarSide, "fetch", slow)
+        monkeypatch.setattr(FarSide, "poll", asked)
+
+
+COPIED = "import os, time; os.mkdir('partial'); open('partial/step-7', 'w').write('x' * 1000); time.sleep(600)"
+
+
+def test_a_copy_that_takes_longer_than_silence_loses_no_job(
+    make: Make, stub: BasilicaStub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copies = SlowCopies(monkeypatch, 5.0)
+    executor = make(mirror_s=0.2, silence_s=2.0)
+    handle = start(executor, job(COPIED, outputs=("result.json", "partial"), mirrored=("partial",)))
+    wait(executor, handle, "running")
+    end = time.monotonic() + 40
+    while copies.ended < 2:
+        assert executor.poll([handle])[0].state == "running"
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert copies.most == 1, "one at a time"
+    assert copies.asked > 4, "questions do not wait for copies"
+    assert list((tmp_path / "study" / ".executor").glob("*.mirror/partial/step-7"))
+
+
+def test_a_copy_that_ends_after_its_job_was_forgotten_is_dropped(
+    make: Make, stub: BasilicaStub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copies = SlowCopies(monkeypatch, 60.0)
+    executor = make(mirror_s=0.2)
+    handle = start(executor, job(COPIED, outputs=("result.json", "partial"), mirrored=("partial",)))
+    end = time.monotonic() + 20
+    place = tmp_path / "study" / ".executor"
+    while not list(place.glob("*.incoming/partial/step-7")):
+        executor.poll([handle])
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    gone(executor, handle)
+    copies.go.set()
+    while list(place.glob("*.incoming")):
+        assert time.monotonic() < end + 20
+        time.sleep(0.05)
+    assert list(place.glob("*.mirror")) == []
+
+
+def test_a_new_controller_asks_for_as_long_as_any_before_it_gives_an_old_job_up(make: Make, stub: BasilicaStub) -> None:
+    handle = start(make(), job())
+    wait(make(), handle, "running")
+    time.sleep(2.5)
+    again = make(provision_s=0.1, silence_s=2.0)
+    stub.misbehave("POST /d/.*", "answer", status=503, times=10_000)
+    began = time.monotonic()
+    assert again.poll([handle])[0].state == "running", "one answer that fails is no silence"
+    seen = wait(again, handle)
+    assert (seen.state, "does not answer" in seen.reason) == ("lost", True)
+    assert time.monotonic() - began > 2.0
+
+
+def test_what_cannot_be_given_to_a_machine_is_said_before_one_is_rented(
+    make: Make, stub: BasilicaStub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    executor = make(requirements=str(tmp_path / "absent.txt"))
+    with pytest.raises(SetupError, match=r"executor\.requirements: .*absent\.txt cannot be read"):
+        executor.offers(Resources(gpus=1))
+    with pytest.raises(SetupError, match=r"absent\.txt"):
+        start(executor, job())
+
+    def compiled(folder: Path) -> Path:
+        raise bundles.NotPure("x.so is compiled code")
+
+    monkeypatch.setattr(bundles, "bundle", compiled)
+    with pytest.raises(SetupError, match=r"x\.so is compiled code"):
+        make().offers(Resources(gpus=1))
+    assert stub.machines() == []
+
+
+def test_whatever_keeps_a_machine_from_getting_its_job_is_said(
+    make: Make, stub: BasilicaStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error: Exception = KeyError("state")
+
+    def fail(self: work.Machines, far: FarSide) -> str:
+        raise error
+
+    monkeypatch.setattr(work.Machines, "_python", fail)
+    executor = make()
+    handle = start(executor, job())
+    end = time.monotonic() + 20
+    while "KeyError: 'state'" not in executor.poll([handle])[0].reason:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    error = SetupError("executor.requirements: write it anew")
+    seen = wait(executor, handle)
+    assert (seen.state, seen.reason) == ("lost", str(error))

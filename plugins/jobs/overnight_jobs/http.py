@@ -1,16 +1,16 @@
 """The agent's transport over HTTP: sealed messages to a machine that was rented for one job."""
 
 import hashlib
-import secrets
 import tempfile
 from typing import BinaryIO
 
 import httpx
 
-from overnight_jobs.far.seal import BOOT, DIGEST, NONCE, SEAL, intact, seal
+from overnight_jobs.far.seal import BEAT, BOOT, DIGEST, NONCE, SEAL, SIZE, intact, nonce, seal
 from overnight_jobs.far_side import FarGone
 
 _CHUNK = 1 << 20
+_RELAY = 10e6  # bytes a second at which whoever stands between passes a message on that was taken whole
 
 
 class OtherBoot(FarGone):
@@ -19,11 +19,13 @@ class OtherBoot(FarGone):
 
 class HttpTransport:
     """url: of the machine's server. secret: shared with it. boot: which start of it is meant, "" =
-    whichever answers first. timeout_s: of one request, without the transfer itself."""
+    whichever answers first. timeout_s: without a sign of life; the server gives one every second while it
+    works, so that the work itself, and the transfer, may take as long as they do."""
 
     def __init__(self, url: str, secret: str, boot: str = "", timeout_s: float = 30.0) -> None:
         self._url, self._secret, self.boot = url.rstrip("/") + "/", secret, boot
         # No proxy of the environment: the machine is named by its provider, or stands on this network.
+        self._timeout_s = timeout_s
         self._client = httpx.Client(timeout=timeout_s, follow_redirects=True)
 
     def hello(self) -> str:
@@ -51,21 +53,26 @@ class HttpTransport:
             raise FarGone(f"{type(error).__name__}: {error}") from None
 
     def _exchange(self, message: BinaryIO) -> BinaryIO:
-        digest, nonce = hashlib.file_digest(message, "sha256").hexdigest(), secrets.token_hex(16)
+        digest, number = hashlib.file_digest(message, "sha256").hexdigest(), nonce()
         size = message.tell()
         message.seek(0)
         headers = {
-            NONCE: nonce,
+            NONCE: number,
             DIGEST: digest,
-            SEAL: seal(self._secret, "request", self.boot, nonce, digest),
+            SEAL: seal(self._secret, "request", self.boot, number, digest),
             "Content-Length": str(size),
             "Content-Type": "application/octet-stream",
         }
+        timeout = httpx.Timeout(self._timeout_s, read=self._timeout_s + size / _RELAY)
         begun = False
         taken = tempfile.SpooledTemporaryFile(8 * _CHUNK)  # noqa: SIM115 - the caller closes it
         try:
             with self._client.stream(
-                "POST", self._url, headers=headers, content=iter(lambda: message.read(_CHUNK), b"")
+                "POST",
+                self._url,
+                headers=headers,
+                content=iter(lambda: message.read(_CHUNK), b""),
+                timeout=timeout,
             ) as answer:
                 begun = True
                 boot = answer.headers.get(BOOT, "")
@@ -74,12 +81,14 @@ class HttpTransport:
                 if answer.status_code != 200:
                     said = answer.read()[:200].decode(errors="replace")
                     raise FarGone(f"it answers {answer.status_code}: {said}")
-                found = hashlib.sha256()
+                found, tail = hashlib.sha256(), b""
                 for data in answer.iter_bytes(_CHUNK):
-                    found.update(data)
-                    taken.write(data)
-                expected = (self._secret, "answer", self.boot, nonce, found.hexdigest())
-                if not intact(answer.headers.get(SEAL), *expected):
+                    tail = tail + data if taken.tell() else (tail + data).lstrip(BEAT)
+                    ready, tail = tail[:-SIZE], tail[-SIZE:]
+                    found.update(ready)
+                    taken.write(ready)
+                expected = (self._secret, "answer", self.boot, number, found.hexdigest())
+                if not intact(tail.decode(errors="replace"), *expected):
                     raise FarGone("an answer that was cut or changed on its way")
         except httpx.HTTPError as error:
             taken.close()

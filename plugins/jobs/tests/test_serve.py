@@ -1,5 +1,7 @@
 """Tests of the agent behind HTTP: a real server process, sealed messages, real jobs."""
 
+import fcntl
+import hashlib
 import os
 import signal
 import socket
@@ -155,14 +157,96 @@ def test_strangers_are_refused(server: Server, secret: str) -> None:
 def test_a_recorded_message_cannot_be_sent_again(server: Server) -> None:
     boot = httpx.get(server.url + "/health").headers[seal.BOOT]
     body = b'{"verb": "facts", "body": 0}\n'
-    import hashlib
-
     digest = hashlib.sha256(body).hexdigest()
-    headers = {seal.NONCE: "n1", seal.DIGEST: digest, seal.SEAL: seal.seal(_SECRET, "request", boot, "n1", digest)}
-    assert httpx.post(server.url + "/", headers=headers, content=body).status_code == 200
-    assert httpx.post(server.url + "/", headers=headers, content=body).status_code == 403
-    other = headers | {seal.NONCE: "n2", seal.SEAL: seal.seal(_SECRET, "request", boot, "n2", digest)}
-    assert httpx.post(server.url + "/", headers=other, content=body + b" ").status_code == 400
+
+    def status(nonce: str, content: bytes = body) -> int:
+        sealed = seal.seal(_SECRET, "request", boot, nonce, digest)
+        headers = {seal.NONCE: nonce, seal.DIGEST: digest, seal.SEAL: sealed}
+        return httpx.post(server.url + "/", headers=headers, content=content).status_code
+
+    nonce = seal.nonce()
+    assert status(nonce) == 200
+    assert status(nonce) == 403
+    assert status(seal.nonce(), body + b" ") == 400
+    assert status(f"{time.time_ns() - 700 * 10**9:x}-old") == 403
+    assert status("n1") == 403, "of no time"
+
+
+def test_a_long_job_runs_out_of_no_nonces_and_none_of_them_is_taken_twice() -> None:
+    nonces, second = seal.Nonces(), 10**9
+    for number in range(150_000):  # two a second, almost a day
+        assert nonces.fresh(f"{number * second // 2:x}-{number}")
+    assert len(nonces) <= 1201
+    newest = number * second // 2
+    for late in range(number):
+        assert not nonces.fresh(f"{late * second // 2:x}-{late}")
+    assert nonces.fresh(f"{newest - 599 * second:x}-late"), "others may have overtaken it"
+    assert not nonces.fresh(f"{newest - 601 * second:x}-too-late")
+
+
+def test_work_that_takes_longer_than_the_timeout_is_waited_for(server: Server) -> None:
+    far = FarSide(HttpTransport(server.url, _SECRET, timeout_s=3.0))
+    server.root.mkdir(exist_ok=True)
+    with (server.root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # every start waits for it
+        timer = threading.Timer(4.5, fcntl.flock, (lock, fcntl.LOCK_UN))
+        timer.start()
+        began = time.monotonic()
+        slug = start(far, job(_GOOD))
+        assert time.monotonic() - began > 3.0
+        timer.join()
+    assert until(far, slug, "succeeded")
+
+
+def _answered(change: Callable[[bytes], bytes]) -> Callable[[httpx.Request], httpx.Response]:
+    """A server that answers with a sealed message of 4 MB, which is changed on its way."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = b"x" * 4_000_000
+        message = b'{"body": %d}\n' % len(body) + body
+        nonce, digest = request.headers[seal.NONCE], hashlib.sha256(message).hexdigest()
+        sealed = seal.seal(_SECRET, "answer", "b", nonce, digest).encode()
+        return httpx.Response(200, content=change(seal.BEAT * 3 + message + sealed))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("change", "whole"),
+    [
+        (lambda sent: sent, True),
+        (lambda sent: sent[:2_000_000] + b"y" + sent[2_000_001:], False),
+        (lambda sent: sent[:-100], False),
+        (lambda sent: sent[:-64], False),
+        (lambda sent: sent[:-1] + b"\xff", False),
+        (lambda sent: seal.BEAT * 100, False),
+        (lambda sent: b"", False),
+    ],
+)
+def test_an_answer_is_believed_by_the_seal_at_its_end(change: Callable[[bytes], bytes], whole: bool) -> None:
+    transport = HttpTransport("http://machine", _SECRET, "b")
+    transport._client = httpx.Client(transport=httpx.MockTransport(_answered(change)))
+    if whole:
+        assert FarSide(transport).read("slug", "log", 0) == b"x" * 4_000_000
+    else:
+        with pytest.raises(FarGone, match="cut or changed"):
+            FarSide(transport).read("slug", "log", 0)
+
+
+def test_a_large_message_has_time_to_be_passed_on(tmp_path: Path) -> None:
+    waits = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        waits.append(request.extensions["timeout"]["read"])
+        return httpx.Response(403)
+
+    transport = HttpTransport("http://machine", _SECRET, "b", timeout_s=30.0)
+    transport._client = httpx.Client(transport=httpx.MockTransport(refuse))
+    for size in (10, 20_000_000):
+        (tmp_path / "message").write_bytes(bytes(size))
+        with (tmp_path / "message").open("rb") as message, pytest.raises(FarGone):
+            transport.exchange(message)
+    assert waits == pytest.approx([30.0, 32.0], abs=0.1)
 
 
 def test_a_machine_that_starts_again_is_another_and_its_jobs_are_gone(server: Server, far: FarSide) -> None:

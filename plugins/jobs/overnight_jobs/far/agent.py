@@ -5,6 +5,7 @@ output. A message is one line of JSON, then as many bytes of body as its "body" 
 library only.
 """
 
+import io
 import json
 import os
 import sys
@@ -103,16 +104,13 @@ def answer_one(
 ) -> None:
     """Read one message, answer it with one message."""
     head, file = answer(json.loads(source.readline(1 << 26)), source)
-    size = 0
-    if file is not None:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-    target.write(json.dumps(head | {"body": size}).encode() + b"\n")
-    while file is not None and (data := file.read(_CHUNK)):
-        target.write(data)
+    with file or io.BytesIO() as body:
+        size = body.seek(0, os.SEEK_END)
+        body.seek(0)
+        target.write(json.dumps(head | {"body": size}).encode() + b"\n")
+        while data := body.read(_CHUNK):
+            target.write(data)
     target.flush()
-    if file is not None:
-        file.close()
 
 
 if __name__ == "__main__":

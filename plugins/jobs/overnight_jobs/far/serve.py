@@ -25,79 +25,109 @@ from agent import Agent, answer_one
 from keeper import short_root
 
 _CHUNK = 1 << 20
-_MOST_NONCES = 100_000
+_BEAT_S = 1.0
 
 
 class Door(BaseHTTPRequestHandler):
     """The HTTP interface of one agent."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is several small writes
     timeout = 120.0
     agent: Agent
     secret: str
     boot: str
-    seen: dict[str, None]
-    lock: threading.Lock
+    nonces: seal.Nonces
     last: float
 
     def do_GET(self) -> None:
         if self.path.rstrip("/").endswith("/health"):
-            return self.reply(200, b"ok", {})
-        return self.reply(404, b"there is nothing here", {})
+            return self.reply(200, b"ok")
+        return self.reply(404, b"there is nothing here")
 
     def do_POST(self) -> None:
         nonce, digest = self.headers.get(seal.NONCE, ""), self.headers.get(seal.DIGEST, "")
         length = int(self.headers.get("Content-Length") or 0)
         given = self.headers.get(seal.SEAL)
-        if not seal.intact(given, self.secret, "request", self.boot, nonce, digest) or not self.fresh(nonce):
+        if not seal.intact(given, self.secret, "request", self.boot, nonce, digest) or not self.nonces.fresh(nonce):
             self.close_connection = True  # the body of a stranger is not read
-            return self.reply(403, b"the seal is not ours, or not for this boot", {})
-        with tempfile.SpooledTemporaryFile(8 * _CHUNK) as body, tempfile.SpooledTemporaryFile(8 * _CHUNK) as answer:
+            return self.reply(403, b"the seal is not ours, or not for this boot")
+        with tempfile.SpooledTemporaryFile(8 * _CHUNK) as body:
             found, left = hashlib.sha256(), length
             while left > 0 and (data := self.rfile.read(min(left, _CHUNK))):
                 found.update(data)
                 body.write(data)
                 left -= len(data)
+                Door.last = time.monotonic()
             if left or found.hexdigest() != digest:
                 self.close_connection = True
-                return self.reply(400, b"the message was cut or changed on its way", {})
+                return self.reply(400, b"the message was cut or changed on its way")
             body.seek(0)
+            return self.answer(body, nonce)
+
+    def answer(self, body: Any, nonce: str) -> None:
+        with contextlib.suppress(OSError), Answer(self, nonce) as answer:  # who asked may be gone, and asks again
             answer_one(self.agent.answer, body, answer)  # type: ignore[arg-type]
-            Door.last = time.monotonic()
-            return self.send(answer, nonce)
 
-    def fresh(self, nonce: str) -> bool:
-        with self.lock:
-            if nonce in self.seen or len(self.seen) >= _MOST_NONCES:
-                return False
-            self.seen[nonce] = None
-            return True
-
-    def send(self, answer: Any, nonce: str) -> None:
-        found, size = hashlib.sha256(), answer.tell()
-        answer.seek(0)
-        while data := answer.read(_CHUNK):
-            found.update(data)
-        answer.seek(0)
-        digest = found.hexdigest()
-        sealed = seal.seal(self.secret, "answer", self.boot, nonce, digest)
-        with contextlib.suppress(OSError):  # who asked is gone, and asks again
-            self.head(200, size, {seal.DIGEST: digest, seal.SEAL: sealed})
-            while data := answer.read(_CHUNK):
-                self.wfile.write(data)
-
-    def reply(self, status: int, text: bytes, headers: dict[str, str]) -> None:
+    def reply(self, status: int, text: bytes) -> None:
         with contextlib.suppress(OSError):
-            self.head(status, len(text), headers)
+            self.head(status, {"Content-Length": str(len(text))})
             self.wfile.write(text)
 
-    def head(self, status: int, size: int, headers: dict[str, str]) -> None:
-        lines = {"Content-Length": str(size), seal.BOOT: self.boot, **headers}
+    def head(self, status: int, headers: dict[str, str]) -> None:
+        lines = {seal.BOOT: self.boot, **headers}
         text = f"HTTP/1.1 {status} -\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
         self.wfile.write(text.encode())
 
     def log_message(self, format: str, *args: Any) -> None:
         """Silent: the container's own log says what the job says."""
+
+
+class Answer:
+    """The body of an answer, sent while it is written. Until its first byte there are beats: whoever asked,
+    or stands between, waits as long as the work takes, and still hears at once of a machine that is gone."""
+
+    def __init__(self, door: Door, nonce: str) -> None:
+        self._door, self._nonce = door, nonce
+        self._found = hashlib.sha256()
+        self._begun = threading.Event()
+        self._beats = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> "Answer":
+        self._closing, self._door.close_connection = self._door.close_connection, True  # until it is whole
+        self._door.head(200, {"Transfer-Encoding": "chunked", "X-Accel-Buffering": "no"})
+        self._beats.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._begin()
+        if kind is None:
+            digest = self._found.hexdigest()
+            self._send(seal.seal(self._door.secret, "answer", self._door.boot, self._nonce, digest).encode())
+            self._door.wfile.write(b"0\r\n\r\n")
+            self._door.close_connection = self._closing
+
+    def write(self, data: bytes) -> None:
+        """Send some of it. Raises OSError."""
+        self._begin()
+        self._found.update(data)
+        self._send(data)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def _begin(self) -> None:
+        self._begun.set()
+        self._beats.join()
+
+    def _beat(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self._begun.wait(_BEAT_S):
+                self._send(seal.BEAT)
+
+    def _send(self, data: bytes) -> None:
+        self._door.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+        Door.last = time.monotonic()
 
 
 def main() -> int:
@@ -109,7 +139,7 @@ def main() -> int:
     Door.boot = secrets.token_hex(8)
     # Jobs are this server's alone: on a machine that others share, it must neither see nor end theirs.
     Door.agent = Agent(root, tied=True, jobs=f"served/{Door.boot}")
-    Door.seen, Door.lock, Door.last = {}, threading.Lock(), time.monotonic()
+    Door.nonces, Door.last = seal.Nonces(), time.monotonic()
     keeper = Door.agent.keeper
     server = ThreadingHTTPServer((os.environ.get("OVERNIGHT_BIND", "0.0.0.0"), port), Door)
     server.daemon_threads = True

@@ -61,6 +61,7 @@ class RentedExecutor:
 
     def offers(self, request: Resources) -> Sequence[Offer]:
         """What the provider has, in the order of preference; what is out of stock comes last."""
+        self._machines.prepare()
         quotes = self._quotes(request)
         return [Offer(quote.hardware, quote.usd_per_hour, quote.available) for quote in quotes]
 
@@ -208,6 +209,7 @@ class RentedExecutor:
         return sorted(unique, key=lambda quote: quote.available == 0)
 
     def _create(self, job: Job, token: str) -> Handle:
+        self._machines.prepare()
         quotes = self._quotes(job.resources)
         if job.hardware is not None:
             quotes = [quote for quote in quotes if quote.hardware == job.hardware]
@@ -307,14 +309,14 @@ class RentedExecutor:
                 return Observation(token, "lost", reason=why, **said)
             return Observation(token, "provisioning", reason=(look.trouble if look else "") or machine.reason, **said)
         if look is not None and look.seen is not None:
-            silent = time.monotonic() - look.heard
+            silent = look.silent_s
             if silent > self._settings.silence_s:
                 why = f"its machine has not answered for {silent:.0f} s ({look.trouble})"
                 return Observation(token, "lost", reason=why, **said)
             return Observation(token, "running", reason=look.trouble, **said)
         if machine.state == "unknown":
             return Observation(token, "unknown", reason=machine.reason, **said)
-        if look is not None and look.trouble and age > self._settings.provision_s + self._settings.silence_s:
+        if look is not None and look.trouble and look.silent_s > self._settings.silence_s:
             return Observation(token, "lost", reason=f"its machine does not answer ({look.trouble})", **said)
         return Observation(token, "running", reason=look.trouble if look else "", **said)
 
