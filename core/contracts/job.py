@@ -75,7 +75,8 @@ class Observation:
     state: "unknown" is never final; "preempted" and "lost" are retried under a new attempt.
     exit_code: of the command once it ended (negative = killed by that signal).
     reason: a stable word where there is more to say: "deadline", "cancelled",
-        "controller-died", "oom", "too-many-processes", "disk-limit", "preempted", or a sentence.
+        "controller-died", "oom", "too-many-processes", "disk-limit", "preempted", "stock-out" (there was no machine
+        after all: it is tried again and uses up no retry), or a sentence.
     seconds: run time so far, billable. usd: accrued cost in US dollars. hardware: for the report.
     """
 

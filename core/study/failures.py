@@ -8,7 +8,7 @@ from core.study.effects import Collected
 
 # The job did not fail: its machine or its controller went away under it.
 _RETRY_STATES = ("lost", "preempted")
-_RETRY_REASONS = ("controller-died", "interrupted")
+_RETRY_REASONS = ("controller-died", "interrupted", "stock-out")
 # An executor's word for the limit that a job passed: what it did, and the failure's kind.
 _LIMITS = {
     "oom": ("ran out of memory", "oom"),
@@ -31,7 +31,7 @@ def retriable(observation: Observation) -> bool:
 
 
 def counts_as_retry(observation: Observation) -> bool:
-    """Whether it uses up one of the `retries`: not when the controller itself went away."""
+    """Whether it uses up one of the `retries`: not when the controller itself went away, or there was no machine."""
     return observation.reason not in _RETRY_REASONS
 
 

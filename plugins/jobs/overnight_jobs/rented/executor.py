@@ -32,6 +32,8 @@ from overnight_jobs.rented.work import Look, Machines
 _FINAL = ("succeeded", "failed", "cancelled", "preempted", "lost")
 _MARGIN_S = 0.2  # a listing is believed this much later than its lag
 _MOMENT_S = 2.0
+_STOCK_OUT = "stock-out"  # how a provider's reason begins that comes after a creation was taken
+_PASSED_S = 900.0
 
 
 class RentedExecutor:
@@ -51,6 +53,7 @@ class RentedExecutor:
         self._machines = Machines(settings, self._records, self._workspace)
         self._lock = threading.Lock()
         self._submitting: dict[str, threading.Lock] = {}
+        self._sold_out: dict[str, tuple[float, float]] = {}  # hardware: until when it is passed over, for how long
 
     def caps(self) -> Caps:
         """See core.contracts.Executor."""
@@ -62,7 +65,7 @@ class RentedExecutor:
     def offers(self, request: Resources) -> Sequence[Offer]:
         """What the provider has, in the order of preference; what is out of stock comes last."""
         self._machines.prepare()
-        quotes = self._quotes(request)
+        quotes = self._quotes(request) or self._taken(request)
         return [Offer(quote.hardware, quote.usd_per_hour, quote.available) for quote in quotes]
 
     def submit(self, job: Job, token: str) -> Handle:
@@ -215,8 +218,11 @@ class RentedExecutor:
             quotes = [quote for quote in quotes if quote.hardware == job.hardware]
         if job.max_usd_per_hour is not None:
             quotes = [quote for quote in quotes if quote.usd_per_hour <= job.max_usd_per_hour * (1 + 1e-9)]
-        tried = []
+        tried: list[str] = []
         for quote in quotes:
+            if (until := self._sold_out.get(quote.hardware, (0.0, 0.0))[0]) > time.monotonic():
+                tried.append(f"{quote.hardware}: was out of stock, asked for again in {until - time.monotonic():.0f} s")
+                continue
             try:
                 return self._created(job, token, quote, "; ".join(tried))
             except StockOut as error:
@@ -296,6 +302,9 @@ class RentedExecutor:
             return Observation(token, state, look.seen["exit_code"], look.seen["reason"], **said)
         if machine is None or machine.state in ("gone", "stopped"):
             why = (machine.reason if machine is not None else "") or "the machine is gone"
+            if why.startswith(_STOCK_OUT) and not record.boot:
+                self._passed(record.hardware)
+                return Observation(token, "lost", reason=_STOCK_OUT, hardware=record.hardware)
             preempted = "preempt" in why.lower() or "spot" in why.lower()
             if not preempted and age > self._ttl_s(orders.restored(record.job)):
                 why = f"its machine's time was up after {age:.0f} s ({why})"
@@ -319,6 +328,17 @@ class RentedExecutor:
         if look is not None and look.trouble and look.silent_s > self._settings.silence_s:
             return Observation(token, "lost", reason=f"its machine does not answer ({look.trouble})", **said)
         return Observation(token, "running", reason=look.trouble if look else "", **said)
+
+    def _passed(self, hardware: str) -> None:
+        """Ask for other kinds first for a while, each time for twice as long: it was out of stock after all."""
+        _, pause = self._sold_out.get(hardware, (0.0, _PASSED_S / 2))
+        self._sold_out[hardware] = time.monotonic() + 2 * pause, 2 * pause
+
+    def _taken(self, request: Resources) -> list[Quote]:
+        """What jobs of this study have whose kind nobody lists any more: a restart must not end over it."""
+        alive = [record for record in self._records.all() if record.machine and not record.ended]
+        ours = [record for record in alive if orders.restored(record.job).resources == request]
+        return [Quote(record.hardware, record.usd_per_hour, 0) for record in ours[:1]]
 
     def _machine(self, record: Record | None) -> Machine | None:
         """The machine of a record while it is there."""
