@@ -46,7 +46,7 @@ def lag_ignored():
 def reservation_skipped():
     """What runs is not counted before it ends."""
     ledger, promised = afford.ledger, afford.promised
-    afford.ledger = lambda *arguments: replace(ledger(*arguments), reserved=Cost())
+    afford.ledger = lambda *arguments, **more: replace(ledger(*arguments, **more), reserved=Cost())
     afford.promised = lambda *arguments, **more: replace(promised(*arguments, **more), usd=0.0)
 
 
