@@ -91,7 +91,7 @@ def test_a_kind_that_comes_back_is_asked_for_after_a_pause_that_grows(
                 now[0] += 60
         executor.cancel(executor.find(job(9).token), 0.0)  # type: ignore[arg-type]
         pauses.append(now[0] - began)
-    assert pauses == [900, 1800, 3600]
+    assert pauses == pytest.approx([900, 1800, 3600])
 
 
 def test_a_restart_does_not_end_over_a_kind_that_nobody_lists_any_more(tmp_path: Path) -> None:
