@@ -9,7 +9,7 @@ import pytest
 
 from core.plugins import discover
 from core.study.launch import create
-from support import decisions, study_config
+from support import decided_by_grpo, decisions, study_config
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "executor_cloud" / "tests" / "basilica_stub"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "executor_ssh" / "tests"))
@@ -61,3 +61,19 @@ def test_local_ssh_and_cloud_decide_alike(
     assert stub.orphans() == 0
     assert outcome.facts.study.usd == pytest.approx(stub.usd, abs=0.02), "the ledger is the bill"
     assert list((tmp_path / "far" / "jobs").iterdir()) == [], "nothing is left on the host"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_grpo_study_decides_alike_on_local_ssh_and_cloud(
+    tmp_path: Path, cloud: dict[str, Any], ssh: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERNIGHT_CACHE", str(tmp_path / "cache"))
+    here = decided_by_grpo(tmp_path / "local", "executor=local")
+    assert len(here) == 4
+    far = [f"executor.{key}={ssh[key]}" for key in ("key", "known_hosts", "python", "root")]
+    assert decided_by_grpo(tmp_path / "ssh", "executor=ssh", f"executor.hosts=[{ssh['hosts'][0]}]", *far) == here
+    rented = [f"executor.basilica.{key}={value}" for key, value in cloud["node"]["basilica"].items()]
+    rented += ["executor.requirements=none", f"executor.python={sys.executable}", "resources.gpus=0", "budget.usd=1e6"]
+    assert decided_by_grpo(tmp_path / "cloud-grpo", "executor=cloud", *rented) == here
+    assert cloud["stub"].orphans() == 0
