@@ -95,7 +95,8 @@ def begun(directory: Path, controller: subprocess.Popen[bytes]) -> bool:
 
 
 def books(directory: Path) -> dict[str, float]:
-    """What the journal of a study says: finished trials, jobs recorded as run twice, money charged."""
+    """What the journal of a study says: finished trials, those proposed that never ended, jobs
+    recorded as run twice, money charged."""
     events = recorded(directory)
     ended = [event for event in events if isinstance(event, ev.JobEnded)]
     successes = Counter((event.trial, event.phase) for event in ended if event.state == "succeeded")
@@ -104,7 +105,8 @@ def books(directory: Path) -> dict[str, float]:
     return {
         "trials": len(trials), "repeated": sum(n - 1 for n in (*successes.values(), *ends.values(), *trials.values())),
         "charged": sum(event.usd for event in events if isinstance(event, ev.BudgetSettled)),
-        "lost": TRIALS + 1 - len(trials),
+        "lost": len({event.trial for event in events if isinstance(event, ev.TrialProposed)} - trials.keys()),
+        "unpaid": TRIALS + 1 - len(trials),
     }  # fmt: skip
 
 
@@ -167,6 +169,7 @@ def main() -> int:
             "kills": kills, "studies": len(studies), "machines": len(machines),
             "injected": stub.admin()["injected"], "orphans": stub.orphans(),
             "lost": sum(each["lost"] for each in ledger), "repeated": sum(each["repeated"] for each in ledger),
+            "trials_that_the_budget_did_not_pay_for": sum(each["unpaid"] for each in ledger),
             "bill_usd": round(bill, 2), "charged_usd": round(charged, 2), "charged_over_bill": round(charged / bill, 4),
             "most_charged_of_cap": round(max(each["charged"] for each in ledger) / CAP_USD, 3),
             "longest_life_s": round(max(m["seconds"] for m in machines), 1),

@@ -6,15 +6,17 @@ from core.journal import events as ev
 from core.journal.events import Event
 from core.journal.fold import Fold
 from core.journal.store import Journal
-from core.study import certifying, stages
+from core.study import afford, certifying, stages
 from core.study.parts import Parts
 
 
-def begun(fold: Fold) -> str | None:
+def begun(fold: Fold, parts: Parts, now: Ledger) -> str | None:
     """Why no trial is proposed any more: the end has begun, perhaps before a resume."""
     if fold.certifying is not None:
         return fold.certifying.reason
-    return "the test split is open" if fold.test_opened else None
+    if not fold.test_opened:
+        return None
+    return afford.admission(fold, parts, now, 1)[1] or "the test split is open"
 
 
 def step(fold: Fold, parts: Parts, now: Ledger, journal: Journal, closing: str) -> tuple[list[Event], bool]:

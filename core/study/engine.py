@@ -313,10 +313,10 @@ class Engine:
             return
         if stages.next_phase(self._fold, self._fold.records[BASELINE]) == "prepare":
             return
-        if (begun := ending.begun(self._fold)) is not None:
+        free, now = self._parts.caps.slots - len(self._fold.open_records), self._ledger()
+        if (begun := ending.begun(self._fold, self._parts, now)) is not None:
             self._closing = begun
             return
-        free, now = self._parts.caps.slots - len(self._fold.open_records), self._ledger()
         n, self._closing = afford.admission(self._fold, self._parts, now, free, certifying.held(self._fold))
         if self._closing is not None or n <= 0:
             return
