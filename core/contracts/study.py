@@ -1,11 +1,13 @@
 """What plugins see of a study: the policy's view and the trackers' snapshot."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from core.contracts.objective import Objective
 from core.contracts.program import Program
+from core.contracts.proposal import Proposal
 from core.contracts.purse import Purse
 from core.contracts.space import Space
 from core.contracts.trial import Trial
@@ -53,6 +55,11 @@ class StudyView:
     def proposed(self) -> int:
         """How many trials were proposed so far: the index of the next proposal."""
         return len(self.trials) + len(self.running)
+
+    def with_running(self, proposals: Sequence[Proposal]) -> "StudyView":
+        """The view as if these ran too: for a policy that hands over to another what it did not fill itself."""
+        trials = (Trial(self.proposed + 1 + place, proposal) for place, proposal in enumerate(proposals))
+        return replace(self, running=(*self.running, *trials))
 
 
 @dataclass(frozen=True)

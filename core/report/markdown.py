@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from core.journal.facts import StudyFacts
 from core.report.importance import importance
-from core.report.story import Patch, config_text, tell
+from core.report.story import config_text, tell
 
 
 def report_markdown(facts: StudyFacts) -> str:
@@ -35,7 +35,11 @@ def report_markdown(facts: StudyFacts) -> str:
     parts.append(_table(header, rows))
     if story.patches:
         parts.append("## Changes to the program")
-        parts.append(_table(("trial", "outcome", "change", "why"), [_change(p) for p in story.patches]))
+        parts.append(
+            _table(
+                ("trial", "outcome", "change", "why"), [(p.number, p.outcome, p.summary, p.why) for p in story.patches]
+            )
+        )
         parts += [f"Trial {p.number}, which led:\n\n```diff\n{_fenced(p.diff)}\n```" for p in story.patches if p.kept]
     if story.failures:
         parts += ["## Failures", _table(("kind", "count", "which"), story.failures)]
@@ -56,10 +60,6 @@ def report_markdown(facts: StudyFacts) -> str:
 def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(_plain(str(cell)) for cell in line) + " |" for line in lines)
-
-
-def _change(patch: Patch) -> tuple[object, ...]:
-    return patch.number, patch.outcome, patch.summary, patch.why
 
 
 def _fenced(text: str) -> str:

@@ -30,14 +30,10 @@ def results_tsv(facts: StudyFacts) -> str:
 
 
 def _fingerprint(trial: Trial) -> str:
-    tried = json.dumps(_tried(trial), sort_keys=True)
-    return hashlib.sha256(tried.encode()).hexdigest()[:7]
-
-
-def _tried(trial: Trial) -> list[object]:
     proposal = trial.proposal
     patch = [proposal.patch] if proposal.patch else []
-    return [dict(proposal.params), proposal.seed, trial.number == BASELINE, *patch]
+    identity = [dict(proposal.params), proposal.seed, trial.number == BASELINE, *patch]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:7]
 
 
 def _status(trial: Trial) -> str:

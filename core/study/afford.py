@@ -30,12 +30,10 @@ def ledger(fold: Fold, elapsed_s: float, held: Cost, *, asking: bool = False) ->
     """The budget now. held: what machines of ended jobs may still cost. asking: whether the policy is
     being asked: else what it reserved and did not settle stays reserved for good."""
     spent = Cost(fold.settled_seconds, fold.settled_usd, fold.settled_gpu_hours)
-    jobs, own = (
-        total(Cost(e.seconds, e.usd, e.gpu_hours) for e in fold.reserved.values() if (e.trial is None) is policy)
-        for policy in (False, True)
-    )
-    stuck = Cost() if asking else own
-    return Ledger(fold.limits(), spent, jobs + own + held, len(fold.records) - 1, elapsed_s, stuck)
+    reserved = [(entry.trial, Cost(entry.seconds, entry.usd, entry.gpu_hours)) for entry in fold.reserved.values()]
+    all_of_it = total(cost for _, cost in reserved)
+    stuck = Cost() if asking else total(cost for trial, cost in reserved if trial is None)
+    return Ledger(fold.limits(), spent, all_of_it + held, len(fold.records) - 1, elapsed_s, stuck)
 
 
 def worst(parts: Parts, seconds: float) -> Cost:

@@ -105,8 +105,8 @@ def stop_if_hopeless(fold: Fold, since: int, most: int) -> None:
     """Raise StudyStopped where `most` trials failed in a row. since: how many had ended when this controller
     began; what failed before it, a person may have mended."""
     count = 0
-    for number in reversed(fold.ended[since:]):
-        trial = fold.records[number].trial
+    for place in range(len(fold.ended) - 1, since - 1, -1):  # without a copy: it is asked at every tick
+        trial = fold.records[fold.ended[place]].trial
         if trial.status == "completed":
             return
         count += trial.status == "failed"

@@ -1,7 +1,6 @@
 """Changes of the program: another policy that proposes patches, asked when progress stalls."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from core import HasNotices, Proposal, StudyView, Trial, build_policy
@@ -24,8 +23,7 @@ class Changes:
 
     def ask(self, view: StudyView, pending: Sequence[Proposal]) -> tuple[Proposal | None, str]:
         """A proposal with a patch, or None and why. pending: what was proposed in this round already."""
-        made = [Trial(view.proposed + 1 + place, proposal) for place, proposal in enumerate(pending)]
-        found = self._policy.ask(replace(view, running=(*view.running, *made)), 1)
+        found = self._policy.ask(view.with_running(pending), 1)
         if not found or found[0].patch is None:
             return None, f"{self._name} proposed no change of the program"
         return found[0], ""

@@ -30,8 +30,7 @@ class Fallback:
 
         lacking: what the model did not give, e.g. "answer". why: what was wrong with what it gave.
         """
-        pending = [Trial(view.proposed + 1 + place, proposal) for place, proposal in enumerate(chosen)]
-        proposals = self._policy.ask(replace(view, running=(*view.running, *pending)), missing)
+        proposals = self._policy.ask(view.with_running(chosen), missing)
         trials = [*view.trials, *view.running]
         before = sum(trial.proposal.rationale.startswith(_MARK) for trial in trials)
         notices = [

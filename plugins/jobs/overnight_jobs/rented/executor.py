@@ -195,7 +195,7 @@ class RentedExecutor:
         creation was not answered and that ended by themselves before any listing showed them."""
         told = {machine: self._provider.bill(machine) for machine in self._records.doomed()}
         bills = {machine: usd for machine, usd in told.items() if usd is not None}
-        known = {*self._records.known(), *self._records.doomed()}
+        known = {*self._records.known(), *told}
         for since, until, usd_per_hour in self._records.suspects():
             ended = self._provider.ended(since, until, usd_per_hour)
             if own := next((machine for machine in ended if machine not in known), None):
