@@ -93,22 +93,20 @@ class Basilica:
             return [Quote(kind, self._cpu_usd, cpus=cpus, memory_gb=memory_gb)] if cpus <= 64 else []
         if gpus > 8:
             return []
-        prices: dict[tuple[str, bool], float] = {}
-        for offer in self._priced():
+        prices: dict[str, float] = {}
+        for offer in self._offers():
             kind = str(offer.gpu_type)
             fits = gpu_type is None or gpu_type.lower() in kind.lower()
             if fits and offer.gpu_count >= gpus and bool(offer.is_spot) <= self._spot:
                 price = self._usd if self._usd is not None else float(offer.hourly_rate)
-                there = kind, bool(offer.availability)
-                prices[there] = min(price, prices.get(there, price))
+                prices[kind] = min(price, prices.get(kind, price))
         found = [
-            Quote(f"basilica {kind} ×{gpus}", price * gpus, None if there else 0, cpus=cpus, memory_gb=memory_gb)
-            for (kind, there), price in prices.items()
-            if there or (kind, True) not in prices
+            Quote(f"basilica {kind} ×{gpus}", price * gpus, cpus=cpus, memory_gb=memory_gb)
+            for kind, price in prices.items()
         ]
         if not found and gpu_type is not None and self._usd is not None:
             found = [Quote(f"basilica {gpu_type} ×{gpus}", self._usd * gpus, 0, cpus=cpus, memory_gb=memory_gb)]
-        return sorted(found, key=lambda quote: (quote.available == 0, quote.usd_per_hour))
+        return sorted(found, key=lambda quote: quote.usd_per_hour)
 
     def create(self, name: str, tag: str, quote: Quote, program: Program, ttl_s: float) -> str:
         """See overnight_jobs.provider.Provider. The time-to-live is always set."""
@@ -223,12 +221,8 @@ class Basilica:
                 self._made = basilica.BasilicaClient(self._api_url or None, token)
             return self._made
 
-    def _priced(self) -> list[Any]:
-        """The whole price list, with what nobody can have just now."""
-        return list(self._read(lambda: self._client().list_secure_cloud_gpus()))
-
     def _offers(self) -> list[Any]:
-        return [offer for offer in self._priced() if offer.availability]
+        return [offer for offer in self._read(lambda: self._client().list_secure_cloud_gpus()) if offer.availability]
 
     def _last_words(self, machine_id: str, reason: str) -> str:
         """Why a container's program ends again and again."""
